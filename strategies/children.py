@@ -1,0 +1,204 @@
+"""Children: fork, one descriptor in the loop for each child, reap by pid; TERM, then KILL.
+
+What a fork copies is the hard part, so every rule about it stands here.
+
+* Signals are blocked from before the fork until the child has put its handlers back.  Otherwise a signal meant for the
+  child could run the parent's handler in it, and be lost.
+* A child takes TERM and the rest at their defaults, and ignores INT: a Ctrl-C goes to the whole terminal, and it is the
+  parent who decides how its children end.
+* What the standard streams hold is flushed before, so that no child prints it again.
+* A child never returns to its parent's frames: it ends in ``os._exit()``, whatever happens.
+* Children are found by their own descriptor and waited for by their own pid.  ``waitpid(-1)`` would steal the children
+  of subprocess, multiprocessing and the user.  Where somebody else has stolen ours, the child counts as gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import NoReturn
+
+from strategies.contract import Host, Undo
+
+log = logging.getLogger("strategies")
+
+GRACE = 1.0  # seconds between TERM and KILL, when a child is cut
+POLL = 0.02  # seconds between two looks at a child that has no descriptor, or whose descriptor came too early
+LOST = -1  # the status of a child that somebody else has waited for
+
+#: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.
+CAUGHT = tuple(
+    number
+    for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU URG WINCH IO PWR XCPU XFSZ".split()
+    if (number := getattr(signal, f"SIG{name}", None)) is not None
+)
+
+Gone = Callable[[int, int], object]
+
+
+class Children:
+    """The live children of one strategy.  Loop thread.
+
+    ``pids`` is the set of live children, kept up to date.
+    """
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self._undo: dict[int, Undo] = {}
+        self._warned = False
+
+    def __len__(self) -> int:
+        return len(self._undo)
+
+    def spawn(self, host: Host, body: Callable[[], object], gone: Gone) -> int:
+        """Fork a child that runs ``body`` and exits; ``gone(pid, status)`` is called once it was reaped.
+
+        ``status`` is what ``os.waitstatus_to_exitcode()`` makes of it: the exit code, or minus the signal's number.
+        Raises OSError (EAGAIN, ENOMEM, EMFILE) when there is no process or descriptor to be had; nothing is left then.
+        """
+        threaded = self._warn_of_threads()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # a closed or broken stream has nothing to print twice
+                stream.flush()
+        pidfd = hasattr(os, "pidfd_open")
+        reading, writing = (-1, -1) if pidfd else os.pipe()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+        try:
+            pid = _fork_quietly() if threaded else os.fork()
+            if pid == 0:
+                _child(body, mask, reading)
+        except BaseException:
+            if not pidfd:
+                os.close(reading)
+                os.close(writing)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self.pids.add(pid)
+        if pidfd:
+            try:
+                reading = os.pidfd_open(pid)
+            except OSError:  # no descriptor left: this child is looked after by the clock
+                self._look_again(host, pid, gone)
+                return pid
+        else:
+            os.close(writing)
+        self._watch(host, pid, reading, gone)
+        return pid
+
+    def _watch(self, host: Host, pid: int, sentinel: int, gone: Gone) -> None:
+        unwatch: list[Undo] = []
+
+        def undo() -> None:
+            for step in unwatch:
+                step()
+            os.close(sentinel)
+
+        def readable() -> None:
+            if not self._reap(pid, gone):
+                self._undo.pop(pid)()
+                self._look_again(host, pid, gone)
+
+        self._undo[pid] = undo
+        unwatch.append(host.watch(sentinel, readable))
+
+    def _look_again(self, host: Host, pid: int, gone: Gone) -> None:
+        def look() -> None:
+            if not self._reap(pid, gone):
+                self._look_again(host, pid, gone)
+
+        self._undo[pid] = host.call_at(time.monotonic() + POLL, look)
+
+    def _reap(self, pid: int, gone: Gone) -> bool:
+        try:
+            found, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            code = LOST
+        else:
+            if found == 0:
+                return False
+            code = os.waitstatus_to_exitcode(status)
+        self._undo.pop(pid)()
+        self.pids.discard(pid)
+        gone(pid, code)
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every child.  None is missed, and no stranger hit: an unreaped pid is not given anew."""
+        for pid in tuple(self._undo):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def cut(self, host: Host, grace: float = GRACE) -> None:
+        """TERM to all, and ``grace`` seconds later KILL to those that are still there."""
+        self.signal(signal.SIGTERM)
+        doomed = tuple(self._undo)
+
+        def kill() -> None:
+            for pid in doomed:
+                if pid in self._undo:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+        if doomed:
+            host.call_at(time.monotonic() + grace, kill)
+
+    def _warn_of_threads(self) -> bool:
+        me = threading.current_thread()
+        others = [thread.name for thread in threading.enumerate() if thread is not me]
+        if others and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"forking beside running threads: {', '.join(sorted(others))}.  Locks that they hold stay locked in the "
+                "child; start process-making servers first, or use ThreadPool for this one",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return bool(others)
+
+
+def _fork_quietly() -> int:
+    """3.12 and later warn at each fork beside threads, without a name; we have warned, once, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _child(body: Callable[[], object], mask: set[int | signal.Signals], sentinel: int) -> NoReturn:
+    """Forked child: the third door behind which any exception is met, reported and ended."""
+    code = 1
+    try:
+        if sentinel >= 0:
+            os.close(sentinel)
+        _reset_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        body()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        log.error("child %d was ended by %r", os.getpid(), error)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            print(f"child {os.getpid()} was ended by:", file=sys.stderr)
+            traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code & 0xFF)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in CAUGHT:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

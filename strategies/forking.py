@@ -1,0 +1,88 @@
+"""ForkPerRequest: a child for each job."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from strategies.children import LOST, Children
+from strategies.contract import Job, Saturated, Strategy
+
+log = logging.getLogger("strategies")
+
+REST = 0.1  # seconds until the system is asked again for a process it refused; arbitrary
+NO_PROCESS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+class ForkPerRequest(Strategy):
+    """A child process for each job; the parent goes on at once, and reaps the child when it ends.
+
+    max_children  children at most; with that many the listener leaves the selector, and the loop goes on
+
+    A child has a copy of everything: what a handler changes in memory is lost with it.  Raises ValueError for a
+    ``max_children`` below 1.
+    """
+
+    forks = True
+
+    def __init__(self, max_children: int = 40) -> None:
+        if max_children < 1:
+            raise ValueError(f"max_children={max_children!r}: at least 1 child is needed")
+        self.max_children = max_children
+        self.children = Children()
+        self._promised = False
+        self._on_empty: Callable[[], object] | None = None
+
+    def has_room(self) -> bool:
+        self._promised = len(self.children) >= self.max_children
+        return not self._promised
+
+    def submit(self, job: Job) -> None:
+        host = self.host
+        if host is None:
+            raise RuntimeError(f"{self!r} is not open")
+        if len(self.children) >= self.max_children:
+            raise Saturated
+        try:
+            self.children.spawn(host, functools.partial(self._serve, job), functools.partial(self._gone, job))
+        except OSError as error:
+            if error.errno not in NO_PROCESS:
+                raise
+            log.warning("%r: %s; trying again in %g s", self, error, REST)
+            host.call_at(time.monotonic() + REST, self.tell_room)
+            raise Saturated from error
+        job.leave()
+
+    def _serve(self, job: Job) -> None:
+        """Forked child."""
+        if self.host is not None:
+            self.host.abandon(*job.holds())
+        job.run_out()
+
+    def _gone(self, job: Job, pid: int, status: int) -> None:
+        if status < 0 and status != LOST:
+            log.warning("child %d was killed by signal %d while it served %r", pid, -status, job)
+        job.settle(job)
+        if self._promised:
+            self._promised = False
+            self._room()
+        if self._on_empty is not None and not self.children:
+            on_empty, self._on_empty = self._on_empty, None
+            on_empty()
+
+    def end(self, done: Callable[[], object]) -> None:
+        if self.children:
+            self._on_empty = done
+        else:
+            done()
+
+    def cut(self) -> Sequence[Job]:
+        if self.host is not None:
+            self.children.cut(self.host)
+        return ()
+
+    def __repr__(self) -> str:
+        return f"ForkPerRequest(max_children={self.max_children})"

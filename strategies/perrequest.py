@@ -1,0 +1,106 @@
+"""ThreadPerRequest: a fresh thread for each job, as the classic ThreadingMixIn promises."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import resource
+import threading
+import time
+from collections.abc import Callable
+
+from strategies.contract import Job, Saturated, Strategy
+
+log = logging.getLogger("strategies")
+
+RETRY = 0.1  # seconds until a thread that the system refused is asked for again; arbitrary
+
+
+class ThreadPerRequest(Strategy):
+    """A thread of its own for each job: no thread-local state survives a request.
+
+    max_threads  threads at most; None takes the limit on open descriptors, which each connection needs one of
+    daemon       True: closing the server, and leaving the program, do not wait for the threads
+
+    An exception that ends a thread goes to ``threading.excepthook``, and, since that says nothing of SystemExit, that
+    one is logged.  Raises ValueError for a ``max_threads`` below 1.
+    """
+
+    def __init__(self, max_threads: int | None = None, daemon: bool = False) -> None:
+        if max_threads is None:
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            max_threads = soft if 0 < soft < 1 << 20 else 1 << 20
+        if max_threads < 1:
+            raise ValueError(f"max_threads={max_threads!r}: at least 1 thread is needed")
+        self.max_threads = max_threads
+        self.daemon = daemon
+        self.threads: set[threading.Thread] = set()
+        self._names = itertools.count(1)
+        self._lock = threading.Lock()
+        self._promised = False
+        self._on_empty: Callable[[], object] | None = None
+
+    @property
+    def waits_on_close(self) -> bool:  # type: ignore[override]  # a fact of the threads, not a choice of its own
+        return not self.daemon
+
+    def has_room(self) -> bool:
+        with self._lock:
+            self._promised = len(self.threads) >= self.max_threads
+            return not self._promised
+
+    def submit(self, job: Job) -> None:
+        with self._lock:
+            if len(self.threads) >= self.max_threads:
+                raise Saturated
+            thread = threading.Thread(
+                target=self._work, args=(job,), name=f"ThreadPerRequest-{next(self._names)}", daemon=self.daemon
+            )
+            self.threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("%r: %s; going on with %d threads", self, error, len(self.threads) - 1)
+            self._left(thread)
+            if self.host is not None:
+                self.host.call_at(time.monotonic() + RETRY, self.tell_room)
+            raise Saturated from error
+
+    def _work(self, job: Job) -> None:
+        """Worker thread."""
+        me = threading.current_thread()
+        try:
+            job.run()
+        except SystemExit as error:
+            log.error("%s was ended by %r", me.name, error, exc_info=error)
+            raise
+        finally:
+            self._left(me)
+
+    def _left(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self.threads.discard(thread)
+            owed, self._promised = self._promised, False
+            on_empty = self._on_empty if not self.threads else None
+        if owed:
+            self.tell_room()
+        if on_empty is not None and self.host is not None:
+            self.host.post(on_empty)
+
+    def end(self, done: Callable[[], object]) -> None:
+        with self._lock:
+            threads = tuple(self.threads)
+
+            def ended() -> None:
+                self._on_empty = None
+                for thread in threads:
+                    thread.join()  # all have done their jobs; what is left of them is a few bytecodes
+                done()
+
+            if threads:
+                self._on_empty = ended
+        if not threads:
+            done()
+
+    def __repr__(self) -> str:
+        return f"ThreadPerRequest(max_threads={self.max_threads}, daemon={self.daemon})"
