@@ -1,0 +1,1 @@
+"""Interleaved loopback measurements of this project against other socket servers; see README.md."""

@@ -1,0 +1,1 @@
+"""The load generator: one thread, an epoll loop, a process of its own."""
