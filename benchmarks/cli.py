@@ -63,7 +63,7 @@ def _within(low: float, high: float, kind: Callable[[str], float]) -> Callable[[
 
 def _parser() -> argparse.ArgumentParser:
     def lines(items: dict[str, str]) -> str:
-        return "\n".join(f"  {name:14}{summary}" for name, summary in items.items())
+        return "\n".join(f"  {name:16}{summary}" for name, summary in items.items())
 
     parser = _Parser(
         prog="python -m benchmarks",
