@@ -16,6 +16,7 @@ _COLOURS = {
     "uvloop": "#2563eb",
     "gevent": "#10b981",
 }
+_MARKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 _BAR = 0.8  # of the distance between two bars
 
 
@@ -30,7 +31,7 @@ def draw(path: Path, run: Run, works: list[Workload]) -> bool:
     matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
     matplotlib.rcParams["svg.fonttype"] = "none"
     figure, axes = optional.load("matplotlib.pyplot").subplots(
-        figsize=(8, 0.9 + 0.24 * sum(len(rows) + 1 for _, rows in bars)), layout="constrained"
+        figsize=(8, 1.8 + 0.2 * sum(len(rows) + 1 for _, rows in bars)), layout="constrained"
     )
     _fill(axes, bars)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -53,18 +54,24 @@ def _fill(axes: Any, bars: list[tuple[Workload, list[Row]]]) -> None:
     for work, rows in bars:
         ticks.append((place + (len(rows) - 1) / 2, work.name))
         for row in rows:
-            assert row.over_stdlib is not None
+            ratio = row.over_stdlib or 1.0
             label = None if row.subject in named else f"{row.subject}: {SUBJECTS[row.subject].summary}"
             named.add(row.subject)
-            axes.barh(place, row.over_stdlib, height=_BAR, color=_COLOURS[row.subject], label=label)
-            axes.text(row.over_stdlib, place, f" {row.over_stdlib:.2f}", va="center", fontsize=8)
+            # from 1, not from the edge: on a logarithmic axis only the distance from 1 has a length to compare
+            axes.barh(place, ratio - 1, left=1, height=_BAR, color=_COLOURS[row.subject], label=label)
+            side = "right" if ratio < 1 else "left"
+            axes.text(ratio, place, f" {ratio:.2f} ", va="center", ha=side, fontsize=8)
             place += 1
         place += 1
+    axes.margins(x=0.12)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    marks = [mark for mark in _MARKS if low <= mark <= high]
+    axes.set_xticks(marks, [f"{mark:g}" for mark in marks], minor=False)
+    axes.set_xticks([], minor=True)
     axes.set_yticks([where for where, _ in ticks], [name for _, name in ticks])
     axes.invert_yaxis()
     axes.set_xlabel("times cheaper than the standard library (server CPU per request, logarithmic)")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False, ncols=1)
+    axes.figure.legend(fontsize=8, loc="outside lower center", frameon=False, ncols=1)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
