@@ -66,7 +66,7 @@ bench-quick: $(VENV)/.bench  ## the same in a minute or two, for a first look
 
 wheel: $(VENV)/.dev  ## build dist/*.whl and try it in an environment of its own
 	rm -rf build dist
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --wheel --outdir dist -C--global-option=--quiet .
 	$(BIN)/python tools/wheel.py dist
 
 clean:  ## remove everything that make made
