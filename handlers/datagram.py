@@ -33,5 +33,5 @@ class DatagramRequestHandler(BaseRequestHandler):
         elif answer:
             raise OSError(
                 errno.EDESTADDRREQ,
-                "the client's socket is not bound, so the answer has nowhere to go; the client has to bind its own path",
+                "the client's socket has no name, so the answer has nowhere to go; a client has to bind its own path",
             )

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
 
 from handlers.base import BaseRequestHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
-else:
-    Buffer = Any
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 class SocketReader(io.RawIOBase):
@@ -37,11 +35,11 @@ class SocketReader(io.RawIOBase):
     def tell(self) -> int:
         return self.received
 
-    def readinto(self, buffer: Buffer) -> int | None:
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
         if self._timed_out:
             raise OSError("cannot read from a stream whose read has timed out")
         try:
-            count = self._sock.recv_into(cast(bytearray, buffer))
+            count = self._sock.recv_into(buffer)
         except TimeoutError:
             self._timed_out = True
             raise
@@ -64,7 +62,7 @@ class SocketWriter(io.BufferedIOBase):
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def write(self, data: Buffer) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         self._sock.sendall(data)
         with memoryview(data) as view:
             return view.nbytes

@@ -37,7 +37,7 @@ LOST = -1  # the status of a child that somebody else has waited for
 #: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.
 CAUGHT = tuple(
     number
-    for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU URG WINCH IO PWR XCPU XFSZ".split()
+    for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU WINCH IO PWR XCPU XFSZ".split()
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 )
 
@@ -157,8 +157,8 @@ class Children:
         if others and not self._warned:
             self._warned = True
             warnings.warn(
-                f"forking beside running threads: {', '.join(sorted(others))}.  Locks that they hold stay locked in the "
-                "child; start process-making servers first, or use ThreadPool for this one",
+                f"forking beside running threads: {', '.join(sorted(others))}.  Locks that they hold stay locked "
+                "in the child; start process-making servers first, or use ThreadPool for this one",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -185,7 +185,7 @@ def _child(body: Callable[[], object], mask: set[int | signal.Signals], sentinel
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         log.error("child %d was ended by %r", os.getpid(), error)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # the third door
         with contextlib.suppress(Exception):
             print(f"child {os.getpid()} was ended by:", file=sys.stderr)
             traceback.print_exc()

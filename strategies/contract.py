@@ -32,10 +32,14 @@ class Job(Protocol):
     def run_out(self) -> None:
         """All turns to the end, where there is no loop to wait in: in a forked child."""
 
+    def close(self) -> None:
+        """Close the request of a job that never ran."""
+
     def leave(self) -> None:
         """After a fork, in the parent: drop this process's copy; the child owns the request now."""
 
-    def settle(self, job: Any, /) -> None:
+    @property
+    def settle(self) -> Callable[[Any], object]:
         """A slot that the server fills.  Whoever took a job over with ``leave()`` calls it when the job is done."""
 
     def holds(self) -> Sequence[Any]:
@@ -64,10 +68,11 @@ class Endpoint(Protocol):
     def accept_here(self) -> None:
         """Take requests in this process's loop, and submit them to the strategy."""
 
-    def accept_alone(self, inner: Strategy, beside: Sequence[Any], lifeline: int) -> None:
+    def accept_alone(self, inner: Strategy, beside: Sequence[Any], lifeline: int, timeout: float) -> None:
         """Forked child.  Serve this endpoint and those ``beside`` it in a loop of this process's own, with ``inner``.
 
-        Returns when the process is told to stop, by SIGTERM or because the descriptor ``lifeline`` became readable.
+        Returns when the process is told to stop, by SIGTERM or because the descriptor ``lifeline`` became readable,
+        and has drained, which takes at most ``timeout`` seconds and a little.
         """
 
     def room(self) -> None:
@@ -104,7 +109,7 @@ class Strategy:
                 "serve_forever(), a strategy object of its own"
             )
         self.host = host
-        self.endpoints += tuple(endpoints)
+        self.endpoints += tuple(endpoint for endpoint in endpoints if endpoint not in self.endpoints)
 
     def has_room(self) -> bool:
         """Whether ``submit()`` would take a job now.  False promises a later ``room()`` to every endpoint."""

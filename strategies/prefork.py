@@ -8,6 +8,8 @@ from strategies.contract import Endpoint, Host, Job, Strategy
 from strategies.inline import Inline
 from strategies.supervisor import Supervisor
 
+MARGIN = 2.0  # seconds that a worker has beyond its own deadline, to cut what is left, before it is killed
+
 
 class Prefork(Strategy):
     """``workers`` processes, each of which accepts for itself and runs its jobs by the ``inner`` strategy.
@@ -46,14 +48,14 @@ class Prefork(Strategy):
     def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
         if self._supervisor is not None:
             raise RuntimeError(f"the workers of {self!r} are running already; add its servers before the loop runs")
-        self.join_host(host, [e for e in endpoints if e not in self.endpoints])
-        self._supervisor = Supervisor(host, self.workers, self._work, self.stop_timeout)
+        self.join_host(host, endpoints)
+        self._supervisor = Supervisor(host, self.workers, self._work, self.stop_timeout + MARGIN)
         self._supervisor.start()
 
     def _work(self, lifeline: int) -> None:
         """Forked child."""
         first, *beside = self.endpoints
-        first.accept_alone(self.inner, beside, lifeline)
+        first.accept_alone(self.inner, beside, lifeline, self.stop_timeout)
 
     def submit(self, job: Job) -> Job | None:
         raise RuntimeError(f"{self!r} takes no jobs in the parent: its workers accept for themselves")

@@ -1,8 +1,8 @@
 """ThreadPool: jobs wait in one bounded queue for a thread.
 
-Who may run when.  The loop's thread submits; workers take.  All counters change under one lock, which is held for a few
-bytecodes and never while a job runs.  ``has_room()`` decides and promises in the same critical section, so a worker that
-frees a place either is seen by it or sees the promise and tells the endpoints.
+Who may run when.  The loop's thread submits; workers take.  All counters change under one lock, which is held for a
+few bytecodes and never while a job runs.  ``has_room()`` decides and promises in the same critical section, so a worker
+that frees a place either is seen by it or sees the promise and tells the endpoints.
 """
 
 from __future__ import annotations

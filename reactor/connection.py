@@ -1,0 +1,96 @@
+"""Connection: a connected socket as a job, for one turn or for many."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reactor.job import RequestJob
+from reactor.lifecycle import RequestState, move
+
+PARKED, READY, ENDING, RUNNING, CLOSED = (
+    RequestState.PARKED,
+    RequestState.READY,
+    RequestState.ENDING,
+    RequestState.RUNNING,
+    RequestState.CLOSED,
+)
+
+
+class Connection(RequestJob):
+    """A stream as a job.
+
+    handler  what wants another turn; None before the first
+    hand_on  called with the connection when it is PARKED or READY, by the thread that ran it; None where there is no
+             loop to wait in: then this thread waits
+    """
+
+    __slots__ = ("ending", "hand_on", "handler", "parked_in_turn", "saw_end")
+
+    def __init__(self, server: Any, request: Any, client_address: Any) -> None:
+        super().__init__(server, request, client_address)
+        self.handler: Any = None
+        self.hand_on: Callable[[Connection], object] | None = None
+        self.ending = False
+        self.saw_end = False
+        self.parked_in_turn = 0
+
+    def turn(self) -> Any:
+        if self.handler is None:
+            return self.server.finish_request(self.request, self.client_address)
+        if self.ending:
+            return self.handler.expire()
+        return self.handler.run()
+
+    def go_on(self, again: Any) -> None:
+        if getattr(again, "next_turn", None) is None:  # a finish_request() of the user's returned something else
+            self.close()
+            return
+        self.handler = again
+        self.thread = None
+        move(self, PARKED if again.waits else READY)
+        if self.hand_on is not None:
+            self.hand_on(self)
+
+    def run_out(self) -> None:
+        self.hand_on = None
+        self.run()
+        while self.state is not CLOSED:
+            if self.state is PARKED:
+                if self._wait():
+                    move(self, READY)
+                else:
+                    self.end()
+            self.run()
+
+    def _wait(self) -> bool:
+        """Wait until the client has sent, at most for the handler's ``idle_timeout``; return whether it has."""
+        poll = select.poll()
+        poll.register(self.request, select.POLLIN)
+        patience = self.idle_timeout
+        return bool(poll.poll(None if patience is None else patience * 1000))
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds that it may stay parked."""
+        timeout: float | None = self.handler.idle_timeout
+        return timeout
+
+    def end(self) -> None:
+        """Its owner.  The next run is the last: it finishes the handler."""
+        self.ending = True
+        move(self, ENDING)
+
+    def leave(self) -> None:
+        super().leave()
+        self.server.close_request(self.request)
+
+    def cut(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # closed meanwhile, or no socket at all
+            self.request.shutdown(socket.SHUT_RDWR)
+
+    def holds(self) -> Sequence[Any]:
+        return (self.request,)

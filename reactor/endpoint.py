@@ -1,0 +1,313 @@
+"""Endpoint: one server in one loop.  It joins the listener, the strategy and the parked connections.
+
+Who may run when.  The loop's thread admits, dispatches, parks, drains and closes.  The thread or child that runs a job
+closes its request and settles it, or hands it on.  ``live`` holds every admitted job until it is settled; adding and
+discarding are atomic, so a worker discards first and then looks whether somebody waits for the last one, while who
+waits says so first and then looks whether any is left: one of the two sees the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reactor.connection import Connection
+from reactor.job import RequestJob, RunOut
+from reactor.latch import Latch
+from reactor.lifecycle import EndpointState, RequestState, move
+from reactor.listener import BATCH, Listener, Pause
+from reactor.loop import Busy, Loop
+from reactor.parking import Parking
+from strategies.contract import Host, Saturated, Strategy
+
+log = logging.getLogger("reactor")
+
+RESTING, SERVING = EndpointState.RESTING, EndpointState.SERVING
+DRAINING, CLOSING, CLOSED = EndpointState.DRAINING, EndpointState.CLOSING, EndpointState.CLOSED
+PARKED = RequestState.PARKED
+
+Alone = Callable[[Sequence[Any], Strategy, int, float], None]
+
+
+class Endpoint:
+    """Loop thread, except where a method says otherwise.
+
+    server    what it serves: hooks and socket
+    host      what its strategy may ask of the loop
+    left      called when the server has stopped taking requests by itself or was closed
+    alone     serves endpoints in a loop of a forked child's own
+    """
+
+    def __init__(self, server: Any, loop: Loop, host: Host, left: Callable[[], object], alone: Alone) -> None:
+        self.server = server
+        self.loop = loop
+        self.host = host
+        self.strategy: Strategy = server.strategy
+        self.state: EndpointState = RESTING
+        self.live: set[RequestJob] = set()
+        self.closed = Latch()
+        self.batch = BATCH
+        self._left = left
+        self._alone = alone
+        self._joined: set[Strategy] = set()
+        self._waiting: deque[RequestJob] = deque()
+        self._on_empty: Callable[[], object] | None = None
+        self._listener = Listener(loop, self._take, self.strategy.has_room, self._gone)
+        self._parking = Parking(loop, self.dispatch)
+
+    # -- what the strategy may ask
+
+    def accept_here(self) -> None:
+        self._joined.add(self.strategy)
+        batch = self.batch if self.server.begin_batches() else 1
+        if not self._listener.start(self.server, batch):
+            self._gone()
+
+    def accept_alone(self, inner: Strategy, beside: Sequence[Any], lifeline: int, timeout: float) -> None:
+        self._alone((self, *beside), inner, lifeline, timeout)
+
+    def room(self) -> None:
+        waiting = self._waiting
+        while waiting and self.strategy.has_room():
+            if not self._start(waiting.popleft()):
+                return
+        if not waiting:
+            self._listener.resume(Pause.SATURATED)
+
+    # -- a request's way
+
+    def _take(self) -> OSError | None:
+        error: OSError | None = self.server.take_in_loop()
+        return error
+
+    def admit(self, job: RequestJob) -> None:
+        """A verified request comes in.  The loop's thread, or the one that calls ``handle_request()``."""
+        self.live.add(job)
+        job.settle = self.settled
+        if self.state is RESTING and not self.loop.turning:
+            self._run_out(job)
+        else:
+            if isinstance(job, Connection):
+                job.hand_on = self.hand_on
+            self.dispatch(job)
+
+    def dispatch(self, job: RequestJob) -> None:
+        """Give a job to the strategy, or let it wait until there is room."""
+        if self._waiting or not self.strategy.has_room():
+            self._waiting.append(job)
+            self._listener.pause(Pause.SATURATED)
+        else:
+            self._start(job)
+
+    def _start(self, job: RequestJob) -> bool:
+        try:
+            mine = self.strategy.submit(job)
+        except Saturated:
+            self._waiting.appendleft(job)
+            self._listener.pause(Pause.SATURATED)
+            return False
+        except BaseException:
+            job.close()
+            raise
+        if mine is not None:
+            mine.run()
+        return True
+
+    def _run_out(self, job: RequestJob) -> None:
+        """No loop turns: run it by the strategy that works in this process, to its end."""
+        strategy = self.strategy.here()
+        try:
+            mine = strategy.submit(RunOut(job))
+        except BaseException:
+            job.close()
+            raise
+        if mine is not None:
+            mine.run()
+
+    def hand_on(self, connection: Connection) -> None:
+        """Any thread.  A turn is over and the connection wants another."""
+        if self.loop.leads():
+            self._take_back(connection)
+        else:
+            self.loop.post(self._take_back, connection)
+
+    def _take_back(self, connection: Connection) -> None:
+        if connection.state is PARKED:
+            if self.state in (SERVING, RESTING):
+                try:
+                    self._parking.park(connection)
+                    return
+                except (OSError, ValueError):  # the handler closed its socket, and asks for more of it
+                    pass
+            connection.end()
+        self.loop.soon(self.dispatch, connection)
+
+    def settled(self, job: RequestJob) -> None:
+        """Any thread.  The request is closed, here or in the child that took it over."""
+        if job.state is RequestState.LEFT:
+            move(job, RequestState.CLOSED)
+        self.live.discard(job)
+        if self._on_empty is not None and not self.live:
+            self.loop.post(self._check_empty)
+
+    def owns(self, request: Any) -> bool:
+        """Any thread.  Whether a job for this request is on its way."""
+        return any(job.request is request for job in tuple(self.live))
+
+    def runs_on(self, thread: int) -> bool:
+        """Any thread.  Whether the thread of that identity is running one of the jobs."""
+        return any(job.thread == thread for job in tuple(self.live))
+
+    # -- serving and resting
+
+    def serve(self) -> None:
+        """The loop is about to turn: the strategy is opened next, and calls ``accept_here()`` or makes workers."""
+        move(self, SERVING)
+        self._joined.add(self.strategy)
+
+    def rest(self) -> None:
+        """Stop taking requests.  Parked connections stay where they are, until the loop turns again."""
+        self._deafen()
+        if self.state in (SERVING, DRAINING):
+            move(self, RESTING)
+
+    def _deafen(self) -> None:
+        if self._listener.listening or self.state in (SERVING, DRAINING):
+            self._listener.stop()
+            self.server.end_batches()
+
+    def _gone(self) -> None:
+        """The socket is closed, or was when it was asked for: this server has ended."""
+        log.info("%r: its socket is closed; it takes no more requests", self.server)
+        self.rest()
+        self._left()
+
+    # -- one request for somebody else's loop
+
+    def serve_one(self, timeout: float | None) -> bool:
+        """Whoever calls ``handle_request()``.  Wait at most ``timeout`` seconds for one request and process it.
+
+        Returns False when none came.  What the private loop has to do (children to reap, say) is done beside.
+        """
+        strategy = self.strategy.here()
+        if strategy not in self._joined:
+            strategy.join_host(self.host, (self,))
+            self._joined.add(strategy)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._turn_by_the_way(0)
+        while not strategy.has_room():
+            if not self._turn_by_the_way(_left_of(deadline)) or _passed(deadline):
+                return False
+        while not self._wait(_left_of(deadline)):
+            if _passed(deadline):
+                return False
+            self._turn_by_the_way(0)
+        self.server.take()
+        return True
+
+    def _wait(self, timeout: float | None) -> bool:
+        """Wait for a request, or for something in the private loop; return whether there is a request."""
+        poll = select.poll()
+        mine = self.server.fileno()
+        poll.register(mine, select.POLLIN)
+        if (own := self.loop.fileno()) is not None:
+            poll.register(own, select.POLLIN)
+        ready = poll.poll(None if timeout is None else max(0, round(timeout * 1000 + 0.5)))
+        return any(fd == mine for fd, _ in ready)
+
+    def _turn_by_the_way(self, timeout: float | None) -> bool:
+        """Turn the private loop once, unless another thread does."""
+        if self.loop.closed:
+            return False
+        with contextlib.suppress(Busy), self.loop.led():
+            self.loop.turn(timeout)
+        return True
+
+    # -- ending
+
+    def drain(self, empty: Callable[[], object]) -> None:
+        """Take no more, let the idle ones go, and call ``empty`` once nothing is live."""
+        self._deafen()
+        if self.state is SERVING:
+            move(self, DRAINING)
+        self.when_empty(empty)
+        for connection in self._parking.empty():
+            self.dispatch(connection)
+
+    def when_empty(self, callback: Callable[[], object]) -> None:
+        self._on_empty = callback
+        self.loop.post(self._check_empty)
+
+    def _check_empty(self) -> None:
+        callback = self._on_empty
+        if callback is not None and not self.live:
+            self._on_empty = None
+            callback()
+
+    def cut(self) -> list[RequestJob]:
+        """Shut the sockets of what is live, so that handlers which wait for their client come back; return them."""
+        doomed = list(self.live)
+        for job in doomed:
+            job.cut()
+        unbegun, self._waiting = self._waiting, deque()
+        for job in unbegun:
+            job.close()
+        return doomed
+
+    def close(self) -> None:
+        """The server was closed.  ``closed`` opens when its jobs are done and its strategy has ended."""
+        if self.state in (CLOSING, CLOSED):
+            return
+        self._deafen()
+        move(self, CLOSING)
+        self.server.close_listener()
+        self._left()
+        idle = self._parking.empty()
+        if self.strategy.waits_on_close:
+            self.when_empty(self._leave_strategies)
+        for connection in idle:
+            self.dispatch(connection)
+        if not self.strategy.waits_on_close:
+            self._leave_strategies()
+
+    def _leave_strategies(self) -> None:
+        strategy = next(iter(self._joined), None)
+        if strategy is None:
+            move(self, CLOSED)
+            self.closed.open()
+            return
+        self._joined.discard(strategy)
+        if strategy.waits_on_close:
+            strategy.close(self, self._leave_strategies)
+        else:
+            strategy.close(self, _nothing)
+            self._leave_strategies()
+
+    def abandon(self, keep: Sequence[Any]) -> None:
+        """Forked child.  Close its copies of the server's socket and of every request's, but for those in ``keep``."""
+        kept = {id(held) for held in keep}
+        self._parking.abandon()
+        held = [self.server.socket, *(thing for job in self.live for thing in job.holds())]
+        for thing in held:
+            if id(thing) not in kept:
+                with contextlib.suppress(OSError):
+                    thing.close()
+        self.live.clear()
+        self._waiting.clear()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _left_of(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _passed(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline

@@ -1,0 +1,151 @@
+"""Listener: takes requests off a server's socket in bounded batches; pauses and resumes.
+
+Pausing means leaving the selector, so a paused listener costs nothing and the kernel's backlog holds the clients.  It
+pauses for reasons, a set of them, and listens when there is none.
+
+Running out of descriptors is a normal day: one line in the log, a short rest, another try.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from reactor.loop import Loop
+
+log = logging.getLogger("reactor")
+
+BATCH = 16  # requests taken in one turn: enough to make the poll cheap, few enough that other servers get theirs soon
+REST = 0.05  # seconds to rest when descriptors have run out; a try costs about 10 us
+SILENCE = 60.0  # seconds between two lines about that
+FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NOTHING = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
+GONE = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+
+
+class Pause(Enum):
+    """Why a listener does not listen."""
+
+    SATURATED = "the strategy is full"
+    RESOURCES = "descriptors have run out"
+
+
+class Listener:
+    """Loop thread.
+
+    take     takes one request off the socket; returns None, or the OSError that stopped it
+    room     whether the strategy has room for one more
+    gone     called when the socket turns out to be closed
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        take: Callable[[], OSError | None],
+        room: Callable[[], bool],
+        gone: Callable[[], object],
+    ) -> None:
+        self._loop = loop
+        self._take = take
+        self._room = room
+        self._gone = gone
+        self._socket: Any = None
+        self._batch = BATCH
+        self._undo: Callable[[], None] | None = None
+        self._reasons: set[Pause] = set()
+        self._silent_until = 0.0
+        self._failures = 0
+
+    @property
+    def listening(self) -> bool:
+        return self._undo is not None
+
+    def start(self, sock: Any, batch: int) -> bool:
+        """Listen on anything with a ``fileno()``, as it is now; False when that is closed."""
+        self._socket = sock
+        self._batch = batch
+        self._reasons.clear()
+        return self._listen()
+
+    def stop(self) -> None:
+        """Listen no more, until ``start()``."""
+        self._socket = None
+        self._quiet()
+
+    def pause(self, reason: Pause) -> None:
+        self._reasons.add(reason)
+        self._quiet()
+
+    def resume(self, reason: Pause) -> None:
+        self._reasons.discard(reason)
+        if self._socket is not None and self._undo is None and not self._reasons and not self._listen():
+            self._gone()
+
+    def _listen(self) -> bool:
+        try:
+            fd = self._socket.fileno()
+            if fd < 0:
+                return False
+            self._undo = self._loop.watch(fd, self._readable)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _quiet(self) -> None:
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
+
+    def _readable(self) -> None:
+        for _ in range(self._batch):
+            if not self._room():
+                self.pause(Pause.SATURATED)
+                return
+            error = self._take()
+            if error is not None and not self._go_on_after(error):
+                return
+            if self._undo is None:  # stopped, paused or closed by what was taken
+                return
+            if error is None:
+                self._failures = 0
+
+    def _go_on_after(self, error: OSError) -> bool:
+        """Whether to take another.  Most errors are those of one client who came and went."""
+        code = error.errno
+        if code in NOTHING:
+            return False
+        if code in EXHAUSTED:
+            self._rest(error)
+            return False
+        if code in GONE and self._closed():
+            self._quiet()
+            self._gone()
+            return False
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._failures = 0
+            self._rest(error)
+            return False
+        return True
+
+    def _closed(self) -> bool:
+        """Whether the socket is closed, or listens no more, rather than one client being odd."""
+        try:
+            return self._socket is None or self._socket.fileno() < 0 or self._failures > 3
+        except (OSError, ValueError):
+            return True
+        finally:
+            self._failures += 1
+
+    def _rest(self, error: OSError) -> None:
+        now = self._loop.clock()
+        if now >= self._silent_until:
+            log.error("cannot accept: %s; resting, and going on when that has passed", error)
+        self._silent_until = now + SILENCE
+        self.pause(Pause.RESOURCES)
+        self._loop.call_at(now + REST, self.resume, Pause.RESOURCES)

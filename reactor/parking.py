@@ -1,0 +1,84 @@
+"""Parking: connections that wait in the selector for their client, each with a deadline, holding nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+
+from reactor.connection import Connection
+from reactor.lifecycle import RequestState, move
+from reactor.loop import Loop
+
+READY = RequestState.READY
+
+
+class Parking:
+    """Loop thread.  ``wake(connection)`` is called for each that left: READY, or ENDING when its time was up."""
+
+    def __init__(self, loop: Loop, wake: Callable[[Connection], object]) -> None:
+        self._loop = loop
+        self._wake = wake
+        self._places: dict[Connection, tuple[Callable[[], None], ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def park(self, connection: Connection) -> None:
+        """Wait for the client.  Raises OSError or ValueError when the socket cannot be watched."""
+        fd = connection.request.fileno()
+        undos = [self._loop.watch(fd, lambda: self._readable(connection))]
+        patience = connection.idle_timeout
+        if patience is not None:
+            undos.append(self._loop.call_at(self._loop.clock() + patience, self._expired, connection))
+        connection.parked_in_turn = self._loop.turns
+        self._places[connection] = tuple(undos)
+
+    def _unpark(self, connection: Connection) -> None:
+        for undo in self._places.pop(connection):
+            undo()
+
+    def _readable(self, connection: Connection) -> None:
+        self._unpark(connection)
+        if connection.parked_in_turn + 1 >= self._loop.turns and _at_end(connection):
+            # It did not wait at all.  The end of a stream stays readable for ever; a handler that has been told of
+            # it, and parks again, would go round and round.
+            if connection.saw_end:
+                connection.end()
+                self._wake(connection)
+                return
+            connection.saw_end = True
+        move(connection, READY)
+        self._wake(connection)
+
+    def _expired(self, connection: Connection) -> None:
+        self._unpark(connection)
+        connection.end()
+        self._wake(connection)
+
+    def empty(self) -> list[Connection]:
+        """Remove all, and return them, ENDING."""
+        idle = list(self._places)
+        for connection in idle:
+            self._unpark(connection)
+            connection.end()
+        return idle
+
+    def abandon(self) -> None:
+        """Forked child.  Close its copies of the parked sockets."""
+        for connection in self._places:
+            with contextlib.suppress(OSError):
+                connection.request.close()
+        self._places.clear()
+
+
+def _at_end(connection: Connection) -> bool:
+    """Whether the client has said all it will, or is gone."""
+    try:
+        return not connection.request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except ValueError:  # an SSLSocket takes no flags
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,348 @@
+"""Reactor: any number of servers in one loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from reactor.drain import GRACE, Drain, DrainReport
+from reactor.endpoint import Endpoint
+from reactor.errors import UsageError
+from reactor.host import LoopHost
+from reactor.latch import Latch
+from reactor.lifecycle import EndpointState
+from reactor.loop import Busy, Loop
+from reactor.signals import on_signals, signals_wake
+from strategies.contract import Strategy
+
+log = logging.getLogger("reactor")
+
+S = TypeVar("S", bound=Any)
+
+
+
+class Reactor:
+    """One loop round the sockets of any number of servers, of any kind, each with a strategy of its own.
+
+    ``add()`` servers, then ``run()``.  ``stop()``, ``drain()`` and ``post()`` may be called by any thread, handler or
+    signal handler; the rest is for the thread that runs the reactor, and for any thread while nobody does.  As a
+    context manager it closes itself and its servers at the end.
+    """
+
+    def __init__(self) -> None:
+        self._loop = Loop()
+        self._endpoints: list[Endpoint] = []
+        self._host = LoopHost(self._loop, self._endpoints)
+        self._stopping = False
+        self._some_left = False
+        self._drain: Drain | None = None
+        self._report: DrainReport | None = None
+        self._ended = Latch(opened=True)
+        self._on_loop: set[Latch] = set()
+
+    def __enter__(self) -> Reactor:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def servers(self) -> tuple[Any, ...]:
+        """The servers that were added and are not closed."""
+        return tuple(endpoint.server for endpoint in self._endpoints)
+
+    @property
+    def running(self) -> bool:
+        """Any thread.  Whether ``run()`` is on its way."""
+        return self._loop.turning
+
+    # -- what to serve and watch
+
+    def add(self, server: S) -> S:
+        """Serve this one too; returns the server.  While the reactor runs, only from its own thread.
+
+        Raises UsageError for a server that is in a reactor already.
+        """
+        if getattr(server, "endpoint", None) is not None:
+            raise UsageError(f"{server!r} is in a reactor already; a server belongs to one")
+        if self._loop.closed:
+            raise UsageError("this reactor is closed; make a new one")
+        endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._serve_alone)
+        server.endpoint = endpoint
+        server.reactor = self
+        self._endpoints.append(endpoint)
+        if self._loop.turning:
+            self._open([endpoint])
+        return server
+
+    def watch(self, fileobj: Any, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call ``callback()`` in each turn in which ``fileobj`` (a number, or anything with ``fileno()``) is readable.
+
+        Returns the undo.  A callback that raises is logged, and watched no more: it would raise for ever.
+        """
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+
+        def guarded() -> None:
+            try:
+                callback()
+            except Exception:
+                log.exception("the callback of watched descriptor %d raised; it is watched no more", fd)
+                undo()
+
+        undo = self._loop.watch(fd, guarded)
+        return undo
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Callable[[], None]:
+        """Call ``callback(*args)`` after ``delay`` seconds; returns the undo.  What it raises is logged."""
+        return self._loop.call_at(self._loop.clock() + delay, _guarded, callback, args)
+
+    def post(self, callback: Callable[..., object], *args: Any) -> None:
+        """Any thread, handler or signal handler.  Call it soon on the loop's thread.  What it raises is logged."""
+        self._loop.post(_guarded, callback, args)
+
+    # -- running
+
+    def run(self, poll_interval: float = 0.5) -> DrainReport | None:
+        """Serve until ``stop()`` or ``drain()``, or until the last of its servers is shut down or closed.
+
+        poll_interval  seconds between two calls of ``service_actions()`` at most, for servers that define it; for all
+                       others an idle reactor sleeps
+
+        Returns the report of the drain that ended it, if one did.  SystemExit and KeyboardInterrupt from an inline
+        handler, and what a server's ``handle_error()`` or ``service_actions()`` raise, end it and are raised here.
+        Raises UsageError when it is running already, or closed.
+        """
+        try:
+            with self._loop.led(), signals_wake(self._loop.wakeup_fd):
+                self._ended.shut()
+                self._report = None
+                try:
+                    if not self._stopping:
+                        self._open([e for e in self._endpoints if e.state is EndpointState.RESTING])
+                        self._turn(poll_interval)
+                finally:
+                    try:
+                        self._rest()
+                    finally:
+                        self._stopping, self._drain = False, None
+        finally:
+            if not self._loop.turning:
+                self._ended.open()
+                for latch in tuple(self._on_loop):
+                    latch.open()
+        return self._report
+
+    def _turn(self, poll_interval: float) -> None:
+        loop = self._loop
+        while not self._stopping:
+            acting = [e.server for e in self._endpoints if e.server.acts]
+            loop.turn(poll_interval if acting else None)
+            for server in acting:
+                server.service_actions()
+            if self._some_left:
+                self._some_left = False
+                if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
+                    return
+
+    def _open(self, endpoints: Sequence[Endpoint]) -> None:
+        """Process-making strategies first: their forks come before anybody's threads."""
+        for endpoint in endpoints:
+            endpoint.serve()
+        for strategy in sorted(_strategies(endpoints), key=lambda strategy: not strategy.forks):
+            strategy.open(self._host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
+
+    def _rest(self) -> None:
+        """Nobody is to be served while no loop turns: listeners leave the selector, preforked workers end."""
+        served = [e for e in self._endpoints if e.state in (EndpointState.SERVING, EndpointState.DRAINING)]
+        for endpoint in served:
+            endpoint.rest()
+        halting = set(_strategies(served))
+        for strategy in tuple(halting):
+            strategy.halt(lambda strategy=strategy: halting.discard(strategy))  # type: ignore[misc]
+        while halting:  # each has a deadline of its own
+            self._loop.turn()
+
+    def _one_left(self) -> None:
+        self._some_left = True
+
+    # -- stopping
+
+    def stop(self) -> None:
+        """Any thread, handler or signal handler.  End ``run()`` after what it is at; returns at once.
+
+        Before ``run()``, it makes the next one return at once.
+        """
+        self._stopping = True
+        self._loop.post(_nothing)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Any thread.  Wait at most ``timeout`` seconds until ``run()`` has ended; return whether it has.
+
+        Does not wait where that would be for itself: on the loop's own thread.
+        """
+        return self._loop.closed or self._loop.leads() or self._ended.wait(timeout)
+
+    def drain(self, timeout: float = 30.0) -> DrainReport | None:
+        """Any thread, handler or signal handler.  Take no more requests, let those in flight finish, end ``run()``.
+
+        timeout  seconds after which what still runs is cut: its socket is shut, its child is ended
+
+        Waits for the end, and returns the report.  On the loop's own thread, and in a handler, which would wait for
+        itself, it returns None at once; ``run()`` returns the report there.
+        """
+        if not timeout >= 0:
+            raise UsageError(f"timeout={timeout!r}: the seconds to finish are 0 or more")
+        if not self._loop.turning:
+            self.stop()
+            return DrainReport(0)
+        self._loop.post(self._begin_drain, timeout)
+        me = threading.get_ident()
+        if self._loop.leads() or any(endpoint.runs_on(me) for endpoint in tuple(self._endpoints)):
+            return None
+        self._ended.wait(timeout + 2 * GRACE)
+        return self._report
+
+    def _begin_drain(self, timeout: float) -> None:
+        if self._drain is None:
+            endpoints = [e for e in self._endpoints if e.state is EndpointState.SERVING]
+            self._drain = Drain(self._loop, endpoints, _strategies(endpoints), self._drained)
+            self._drain.begin(timeout)
+
+    def _drained(self, report: DrainReport) -> None:
+        self._report = report
+        self._stopping = True
+
+    def retire(self, server: Any) -> None:
+        """Any thread or handler.  Take no more requests for this server; the others go on."""
+
+        def rest() -> None:
+            if server.endpoint is not None and server.endpoint.state is EndpointState.SERVING:
+                server.endpoint.rest()
+                self._some_left = True
+
+        self._soon_on_loop(rest)
+
+    def _soon_on_loop(self, callback: Callable[[], object], timeout: float | None = None) -> bool:
+        """Any thread.  Have the loop do it, and wait until it has, or until ``run()`` ends.
+
+        Returns whether it was done.  On the loop's thread, and in a handler, nothing is waited for.
+        """
+        done: list[bool] = []
+        latch = Latch()
+
+        def do() -> None:
+            callback()
+            done.append(True)
+            latch.open()
+
+        self._on_loop.add(latch)
+        try:
+            self._loop.post(do)
+            if self._loop.turning and not self._loop.leads():
+                latch.wait(timeout)
+        finally:
+            self._on_loop.discard(latch)
+        return bool(done)
+
+    # -- closing
+
+    def close(self) -> None:
+        """Close the servers, in the order they were added, then the loop.  Does nothing the second time."""
+        for endpoint in tuple(self._endpoints):
+            endpoint.server.server_close()
+        if not self._loop.turning:
+            self._loop.close()
+
+    def close_endpoint(self, endpoint: Endpoint, timeout: float | None) -> bool:
+        """Any thread or handler.  Close one server's side of the loop; return whether all of it has ended.
+
+        Waits at most ``timeout`` seconds for the requests that still run, cuts them, and waits a little more.  On the
+        loop's own thread, and in a handler, the closing only begins here, and goes on as the loop turns.
+        """
+        if self._loop.closed:  # a forked child has left its parent's loop behind
+            return True
+        me = threading.get_ident()
+        ended = self._turn_until_closed(endpoint, timeout, me)
+        if not ended and not self._loop.leads() and not endpoint.runs_on(me):
+            log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, len(endpoint.live))
+            self._soon_on_loop(lambda: self._cut(endpoint), GRACE)
+            ended = self._turn_until_closed(endpoint, 2 * GRACE, me)
+            if not ended:
+                log.error("%r: %d requests cannot be ended: %r", endpoint.server, len(endpoint.live), endpoint.live)
+                ended = True  # what is left belongs to nobody now
+        if ended and endpoint in self._endpoints:
+            self._endpoints.remove(endpoint)
+        return ended
+
+    def _turn_until_closed(self, endpoint: Endpoint, timeout: float | None, me: int) -> bool:
+        loop = self._loop
+        if loop.leads():
+            endpoint.close()
+            return endpoint.closed.opened
+        deadline = None if timeout is None else loop.clock() + timeout
+        while not endpoint.closed.opened:
+            left = None if deadline is None else deadline - loop.clock()
+            if left is not None and left <= 0:
+                return False
+            try:
+                with loop.led():
+                    endpoint.close()
+                    if endpoint.runs_on(me):
+                        return False
+                    loop.turn(0 if endpoint.closed.opened else left)
+            except Busy:
+                self._on_loop.add(endpoint.closed)
+                loop.post(endpoint.close)
+                if endpoint.runs_on(me):
+                    return False
+                if loop.turning:
+                    endpoint.closed.wait(left)
+        return True
+
+    @staticmethod
+    def _cut(endpoint: Endpoint) -> None:
+        endpoint.cut()
+        if len(endpoint.strategy.endpoints) <= 1:  # nobody else's jobs
+            for job in endpoint.strategy.cut():
+                job.close()
+
+    # -- in a forked child
+
+    def _serve_alone(
+        self, endpoints: Sequence[Endpoint], inner: Strategy, lifeline: int, timeout: float
+    ) -> None:
+        """Forked worker.  Leave the parent's loop behind, and serve in one of its own, until told to stop."""
+        servers = [endpoint.server for endpoint in endpoints]
+        self._host.abandon(*(server.socket for server in servers))
+        with Reactor() as reactor:
+            for server in servers:
+                server.become_alone(inner)
+                # One at a time: what is left in the queue is for the next worker, not behind this one's back.
+                reactor.add(server).endpoint.batch = 1
+
+            def drain() -> None:
+                undo()
+                reactor.drain(timeout)
+
+            undo = reactor.watch(lifeline, drain)
+            with on_signals(lambda: reactor.drain(timeout), signal.SIGTERM):
+                reactor.run()
+
+
+def _strategies(endpoints: Sequence[Endpoint]) -> list[Strategy]:
+    """Their strategies, each once, in order."""
+    return list(dict.fromkeys(endpoint.strategy for endpoint in endpoints))
+
+
+def _guarded(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    try:
+        callback(*args)
+    except Exception:
+        log.exception("%r raised", callback)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,468 @@
+"""The server classes: a bound endpoint with the classic hooks and attributes.
+
+What a server is and what users may override stands here.  How requests travel is the endpoint's affair, how they are
+run the strategy's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from logging import Logger
+from typing import Any, ClassVar
+
+from reactor.connection import Connection
+from reactor.endpoint import Endpoint
+from reactor.errors import UsageError, ends_server
+from reactor.job import RequestJob
+from reactor.lifecycle import EndpointState
+from reactor.packet import Datagram, Packet
+from reactor.reactor import Reactor
+from reactor.sockets import UnixPath, bind, bind_unix
+from strategies.contract import Strategy
+from strategies.inline import Inline
+
+Handler = Callable[[Any, Any, Any], Any]
+
+FOREIGN_ACCEPT_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
+
+
+class BaseServer:
+    """What all servers have in common; no socket yet.
+
+    server_address       the address to bind, later the one that was bound
+    RequestHandlerClass  called with (request, client_address, server) for each request; any callable
+    strategy             who runs the requests: a Strategy; None takes what a mix-in chose, else Inline()
+
+    timeout        seconds that ``handle_request()`` waits for a request, None for ever
+    close_timeout  seconds that ``server_close()`` waits for requests that still run, then cuts them; None for ever
+    logger         where ``handle_error()`` reports; None prints to standard output
+    """
+
+    timeout: float | None = None
+    close_timeout: float | None = 30.0
+    logger: Logger | None = None
+
+    #: What carries a request of this kind through a strategy.
+    job_class: ClassVar[type[RequestJob]] = Connection
+
+    # State is here too, for classes whose constructor runs late, or twice.
+    socket: Any = None
+    endpoint: Endpoint | None = None
+    reactor: Reactor | None = None
+    _strategy: Strategy | None = None
+    _private = False
+    _shutdown_requested = False
+    _error: OSError | None = None
+
+    def __init__(
+        self, server_address: Any, RequestHandlerClass: Handler, *, strategy: Strategy | None = None
+    ) -> None:
+        self.server_address = server_address
+        self.RequestHandlerClass = RequestHandlerClass
+        if strategy is not None:
+            self.strategy = strategy
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.server_close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {getattr(self, 'server_address', None)!r}>"
+
+    @property
+    def strategy(self) -> Strategy:
+        """Who runs the requests.  May be set until the server is used.  Raises UsageError for what is no strategy."""
+        if self._strategy is None:
+            make = getattr(self, "make_strategy", Inline)
+            self._strategy = make()
+        return self._strategy
+
+    @strategy.setter
+    def strategy(self, strategy: Strategy) -> None:
+        if not isinstance(strategy, Strategy):
+            raise UsageError(f"strategy={strategy!r}: pass a strategy object, such as ThreadPool(8) or Inline()")
+        if self.endpoint is not None:
+            raise UsageError(f"{self!r} is in use; choose its strategy before")
+        self._strategy = strategy
+
+    # -- serving
+
+    def fileno(self) -> int:
+        """The descriptor of the listening socket; readable when there is a request."""
+        return int(self.socket.fileno())
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Handle requests until ``shutdown()``: a loop with this one server.
+
+        poll_interval  seconds between two calls of ``service_actions()`` at most; matters only where that is defined
+
+        Raises what ``Reactor.run()`` raises; UsageError when the server was added to a reactor: run that.
+        """
+        self.attach()
+        reactor = self.reactor
+        if reactor is None or not self._private:
+            raise UsageError(f"{self!r} was added to a reactor; call run() of that one")
+        if self._shutdown_requested:
+            reactor.stop()
+        try:
+            reactor.run(poll_interval)
+        finally:
+            self._shutdown_requested = False
+            if self.endpoint is not None and self.endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
+                self.server_close()
+
+    def shutdown(self) -> None:
+        """Any thread, handler or signal handler.  End ``serve_forever()``, and wait until it has.
+
+        Does not wait where it would wait for itself: on the loop's own thread.  Before ``serve_forever()``, it makes
+        the next one return at once.  In a reactor with other servers, only this one stops.
+        """
+        self._shutdown_requested = True
+        reactor = self.reactor
+        if reactor is None:
+            return
+        if self._private:
+            reactor.stop()
+            reactor.wait()
+        else:
+            reactor.retire(self)
+            self._shutdown_requested = False
+
+    def handle_request(self) -> None:
+        """Wait for one request, at most ``timeout`` seconds, and process it; else call ``handle_timeout()``.
+
+        For programs with a loop of their own: call it when ``fileno()`` is readable.  It calls ``get_request()``,
+        ``verify_request()`` and ``process_request()``.
+        """
+        endpoint = self.attach()
+        if endpoint.loop.leads():  # a turn of serve_forever(): the socket is readable
+            self._error = self.take()
+            return
+        if endpoint.loop.turning:
+            raise UsageError(f"{self!r} is being served by another thread already")
+        timeout = self.socket.gettimeout()
+        if timeout is None:
+            timeout = self.timeout
+        elif self.timeout is not None:
+            timeout = min(timeout, self.timeout)
+        if not endpoint.serve_one(timeout):
+            self.handle_timeout()
+
+    def service_actions(self) -> None:
+        """Called after every turn of the loop, and at least every ``poll_interval``.  Does nothing here."""
+
+    def handle_timeout(self) -> None:
+        """Called by ``handle_request()`` when no request came within ``timeout`` seconds.  Does nothing here."""
+
+    def server_close(self) -> None:
+        """Any thread or handler.  Close the socket, and end what belongs to the server.
+
+        Waits at most ``close_timeout`` seconds for requests that still run, then cuts them.  In a handler, and on the
+        loop's own thread, the closing begins here and goes on when that has returned.
+        """
+        endpoint, reactor = self.endpoint, self.reactor
+        if endpoint is None or reactor is None:
+            self.close_listener()
+        elif reactor.close_endpoint(endpoint, self.close_timeout):
+            self.close_listener()
+            self.endpoint = self.reactor = None
+            if self._private:
+                self._private = False
+                reactor.close()
+
+    def close_listener(self) -> None:
+        """Close the listening socket; the requests go on.  May be called twice."""
+
+    # -- the classic hooks
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Take a request off the socket; return it and the client's address."""
+        raise UsageError(f"{type(self).__name__} has to define get_request()")
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether to process the request; False denies it.  Always True here."""
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
+        self.attach().admit(self.job_class(self, request, client_address))
+
+    def finish_request(self, request: Any, client_address: Any) -> Any:
+        """Make an instance of ``RequestHandlerClass`` and have it work.
+
+        Returns the handler when it wants another turn, else None; an override returns what this returned.
+        """
+        handler = self.RequestHandlerClass(request, client_address, self)
+        if getattr(handler, "constructor_runs", True):  # not one of ours: its constructor has done the work
+            return None
+        return handler.run()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Called once for each request, at its end."""
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Clean up one request.  Does nothing here."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Called in the ``except`` block of what a handler raised.  Prints the traceback to standard output."""
+        if self.logger is not None:
+            self.logger.exception("request from %r failed", client_address)
+            return
+        print("-" * 40)
+        print(f"Exception while processing a request from {client_address!r}")
+        traceback.print_exc(file=sys.stdout)
+        print("-" * 40)
+
+    # -- for the endpoint
+
+    def attach(self) -> Endpoint:
+        """The server's place in a loop; a loop of its own where nobody has added it to one."""
+        if self.endpoint is None:
+            self._private = True
+            Reactor().add(self)
+        assert self.endpoint is not None
+        return self.endpoint
+
+    @property
+    def acts(self) -> bool:
+        """Whether ``service_actions()`` does anything."""
+        return overrides(self, "service_actions", BaseServer)
+
+    def begin_batches(self) -> bool:
+        """Prepare to be asked for requests until there are none; False: one at a time, each when one is there."""
+        return False
+
+    def end_batches(self) -> None:
+        """Undo ``begin_batches()``."""
+
+    def take_in_loop(self) -> OSError | None:
+        """As ``take()``, by way of a ``handle_request()`` that the user may have defined."""
+        if overrides(self, "handle_request", BaseServer):
+            self._error = None
+            self.handle_request()
+            return self._error
+        return self.take()
+
+    def take(self) -> OSError | None:
+        """Take one request and process it: get, verify, process.  Returns the OSError that ``get_request()`` raised."""
+        try:
+            request, client_address = self.get_request()
+        except OSError as error:
+            return error
+        try:
+            if self.verify_request(request, client_address):
+                self.process_request(request, client_address)
+            else:
+                self.shutdown_request(request)
+        except Exception as error:
+            if ends_server(error):
+                raise
+            try:
+                self.handle_error(request, client_address)
+            finally:
+                self._close_unowned(request)
+        except BaseException:
+            self._close_unowned(request)
+            raise
+        return None
+
+    def _close_unowned(self, request: Any) -> None:
+        """Close a request that no job took over, and nobody has closed."""
+        if self.endpoint is not None and self.endpoint.owns(request):
+            return
+        fileno = getattr(request, "fileno", None)
+        if fileno is None or fileno() >= 0:
+            self.shutdown_request(request)
+
+    def become_alone(self, inner: Strategy) -> None:
+        """Forked worker.  Forget the parent's loop, and be served by ``inner``."""
+        self.endpoint = self.reactor = None
+        self._private = False
+        self.strategy = inner
+
+
+class TCPServer(BaseServer):
+    """A stream server over TCP.
+
+    allow_reuse_address  SO_REUSEADDR: bind although connections of an earlier server linger
+    allow_reuse_port     SO_REUSEPORT: let other sockets bind the same address
+    request_queue_size   connections that the kernel holds until they are taken (see listen(2))
+    address_family       AF_INET; an address with a colon in its host makes it AF_INET6
+
+    ``bind_and_activate=False`` leaves ``server_bind()`` and ``server_activate()`` to the caller.  Raises BindError, an
+    OSError, when the address cannot be bound.
+    """
+
+    address_family: int = socket.AF_INET
+    socket_type: int = socket.SOCK_STREAM
+    request_queue_size: int = 5
+    allow_reuse_address: bool = False
+    allow_reuse_port: bool = False
+
+    _timeout_before: tuple[float | None] | None = None
+
+    def __init__(
+        self,
+        server_address: Any,
+        RequestHandlerClass: Handler,
+        bind_and_activate: bool = True,
+        *,
+        strategy: Strategy | None = None,
+    ) -> None:
+        super().__init__(server_address, RequestHandlerClass, strategy=strategy)
+        self.address_family = self.family_of(server_address)
+        self.socket: socket.socket = socket.socket(self.address_family, self.socket_type)
+        if bind_and_activate:
+            try:
+                self.server_bind()
+                self.server_activate()
+            except BaseException:
+                self.server_close()
+                raise
+
+    def family_of(self, address: Any) -> int:
+        """The address family to use for an address: what the class says, but a colon in the host means IPv6."""
+        if self.address_family == socket.AF_INET and isinstance(address, tuple) and ":" in str(address[0]):
+            return socket.AF_INET6
+        return self.address_family
+
+    def server_bind(self) -> None:
+        """Bind the socket, and learn the address that was bound."""
+        if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.allow_reuse_port and self.address_family in (socket.AF_INET, socket.AF_INET6):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bind(self.socket, self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Let clients in: listen with a backlog of ``request_queue_size``."""
+        self.socket.listen(self.request_queue_size)
+
+    def close_listener(self) -> None:
+        self.socket.close()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection; return the new socket and the client's address."""
+        listener = self.socket
+        if type(listener) is not socket.socket:  # TLS-wrapped, or made by the user
+            accepted: tuple[Any, Any] = listener.accept()
+            return accepted
+        # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
+        fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+        request = socket.socket(int(self.address_family), int(self.socket_type), 0, fd)
+        if not FOREIGN_ACCEPT_BLOCKS:
+            request.setblocking(True)
+        return request, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Say goodbye to the client, then close."""
+        with contextlib.suppress(OSError):  # it has gone first
+            request.shutdown(socket.SHUT_WR)
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        request.close()
+
+    def begin_batches(self) -> bool:
+        plain = type(self.socket) is socket.socket
+        if not plain or overrides(self, "get_request", TCPServer):
+            return False
+        self._timeout_before = (self.socket.gettimeout(),)
+        self.socket.setblocking(False)
+        return True
+
+    def end_batches(self) -> None:
+        before, self._timeout_before = self._timeout_before, None
+        if before is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self.socket.settimeout(before[0])
+
+    def become_alone(self, inner: Strategy) -> None:
+        super().become_alone(inner)
+        # The mode belongs to the one socket that all workers share: it is set once, and no worker takes it back.
+        self.socket.setblocking(False)
+
+
+class UDPServer(TCPServer):
+    """A datagram server over UDP.
+
+    max_packet_size  bytes of a packet that are taken; longer ones are cut, and say so
+    """
+
+    socket_type = socket.SOCK_DGRAM
+    max_packet_size: int = 8192
+    job_class = Packet
+
+    _receive_flags = 0
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Receive a packet; return a Datagram and the client's address."""
+        limit = self.max_packet_size
+        data, address = self.socket.recvfrom(limit + 1, self._receive_flags)
+        packet = Datagram(data if len(data) <= limit else data[:limit])
+        packet.socket = self.socket
+        if len(data) > limit:
+            packet.truncated = True
+        return packet, address
+
+    def server_activate(self) -> None:
+        """Nothing to do: a datagram socket does not listen."""
+
+    def shutdown_request(self, request: Any) -> None:
+        self.close_request(request)
+
+    def close_request(self, request: Any) -> None:
+        """Nothing to do: a packet is not closed."""
+
+    def begin_batches(self) -> bool:
+        # Not setblocking(): answers leave by the same socket, and they may have to wait for room.
+        if overrides(self, "get_request", UDPServer) or type(self.socket) is not socket.socket:
+            return False
+        self._receive_flags = socket.MSG_DONTWAIT
+        return True
+
+    def end_batches(self) -> None:
+        self._receive_flags = 0
+
+    def become_alone(self, inner: Strategy) -> None:
+        BaseServer.become_alone(self, inner)
+
+
+class _UnixServer(TCPServer):
+    """A server at a path: a stale one is replaced, a live one refused, and ours is removed at the end."""
+
+    address_family = socket.AF_UNIX
+    _path: UnixPath | None = None
+
+    def server_bind(self) -> None:
+        address = self.server_address
+        self._path = bind_unix(self.socket, os.fspath(address) if isinstance(address, os.PathLike) else address)
+        self.server_address = self.socket.getsockname()
+
+    def close_listener(self) -> None:
+        if self._path is not None:
+            self._path.remove()
+            self._path = None
+        super().close_listener()
+
+
+class UnixStreamServer(_UnixServer):
+    """A stream server at a Unix path."""
+
+
+class UnixDatagramServer(_UnixServer, UDPServer):
+    """A datagram server at a Unix path."""
+
+
+def overrides(server: Any, name: str, *ours: type) -> bool:
+    """Whether a method is the user's own: from a subclass, or set on the object."""
+    return name in vars(server) or all(getattr(type(server), name) is not getattr(cls, name) for cls in ours)

@@ -1,0 +1,43 @@
+"""Signals: they wake the poll, and, for programs that ask for it, TERM and INT drain."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def signals_wake(fd: int) -> Iterator[None]:
+    """In the main thread: a signal writes into ``fd``, so that the poll returns and Python runs the handler.
+
+    Without it a signal that comes between the interpreter's last look and the poll waits for the next event.  In other
+    threads nothing is done: Python runs handlers in the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        # A forked child that was serving has closed the descriptor and put its signals back already.
+        with contextlib.suppress(ValueError, OSError):
+            signal.set_wakeup_fd(before)
+
+
+@contextlib.contextmanager
+def on_signals(callback: Callable[[], object], *numbers: int) -> Iterator[None]:
+    """Main thread.  Call ``callback()`` in the handler of each of these signals; put the old handlers back after."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        callback()
+
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old if old is not None else signal.SIG_DFL)
