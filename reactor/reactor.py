@@ -40,6 +40,7 @@ class Reactor:
         self._some_left = False
         self._drain: Drain | None = None
         self._report: DrainReport | None = None
+        self._runner: int | None = None
         self._ended = Latch(opened=True)
         self._on_loop: set[Latch] = set()
 
@@ -115,8 +116,11 @@ class Reactor:
         handler, and what a server's ``handle_error()`` or ``service_actions()`` raise, end it and are raised here.
         Raises UsageError when it is running already, or closed.
         """
+        running = False
         try:
             with self._loop.led(), signals_wake(self._loop.wakeup_fd):
+                # A signal handler that asks from here on finds that it would wait for its own thread.
+                self._runner, running = threading.get_ident(), True
                 self._ended.shut()
                 self._report = None
                 try:
@@ -129,10 +133,12 @@ class Reactor:
                     finally:
                         self._stopping, self._drain = False, None
         finally:
-            if not self._loop.turning:
+            if running:
                 self._ended.open()
                 for latch in tuple(self._on_loop):
                     latch.open()
+                if self._runner == threading.get_ident():  # else another thread runs it already
+                    self._runner = None
         return self._report
 
     def _turn(self, poll_interval: float) -> None:
@@ -181,9 +187,13 @@ class Reactor:
     def wait(self, timeout: float | None = None) -> bool:
         """Any thread.  Wait at most ``timeout`` seconds until ``run()`` has ended; return whether it has.
 
-        Does not wait where that would be for itself: on the loop's own thread.
+        Does not wait where that would be for itself: on the thread that runs it.
         """
-        return self._loop.closed or self._loop.leads() or self._ended.wait(timeout)
+        return self._loop.closed or self.runs_here() or self._ended.wait(timeout)
+
+    def runs_here(self) -> bool:
+        """Any thread.  Whether ``run()`` is on its way on the calling thread."""
+        return self._runner == threading.get_ident()
 
     def drain(self, timeout: float = 30.0) -> DrainReport | None:
         """Any thread, handler or signal handler.  Take no more requests, let those in flight finish, end ``run()``.

@@ -47,12 +47,15 @@ Gone = Callable[[int, int], object]
 class Children:
     """The live children of one strategy.  Loop thread.
 
-    ``pids`` is the set of live children, kept up to date.
+    pids     the live children
+    spawned  how many there have been
     """
 
     def __init__(self) -> None:
         self.pids: set[int] = set()
+        self.spawned = 0
         self._undo: dict[int, Undo] = {}
+        self._gone: dict[int, Gone] = {}
         self._warned = False
 
     def __len__(self) -> int:
@@ -83,18 +86,20 @@ class Children:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self.pids.add(pid)
+        self.spawned += 1
+        self._gone[pid] = gone
         if pidfd:
             try:
                 reading = os.pidfd_open(pid)
             except OSError:  # no descriptor left: this child is looked after by the clock
-                self._look_again(host, pid, gone)
+                self._look_again(host, pid)
                 return pid
         else:
             os.close(writing)
-        self._watch(host, pid, reading, gone)
+        self._watch(host, pid, reading)
         return pid
 
-    def _watch(self, host: Host, pid: int, sentinel: int, gone: Gone) -> None:
+    def _watch(self, host: Host, pid: int, sentinel: int) -> None:
         unwatch: list[Undo] = []
 
         def undo() -> None:
@@ -103,23 +108,35 @@ class Children:
             os.close(sentinel)
 
         def readable() -> None:
-            if not self._reap(pid, gone):
+            if not self._reap(pid):
                 self._undo.pop(pid)()
-                self._look_again(host, pid, gone)
+                self._look_again(host, pid)
 
         self._undo[pid] = undo
         unwatch.append(host.watch(sentinel, readable))
 
-    def _look_again(self, host: Host, pid: int, gone: Gone) -> None:
+    def _look_again(self, host: Host, pid: int) -> None:
         def look() -> None:
-            if not self._reap(pid, gone):
-                self._look_again(host, pid, gone)
+            if not self._reap(pid):
+                self._look_again(host, pid)
 
         self._undo[pid] = host.call_at(time.monotonic() + POLL, look)
 
-    def _reap(self, pid: int, gone: Gone) -> bool:
+    def collect(self, *, blocking: bool = False) -> None:
+        """Reap those that have ended; with ``blocking``, wait until all have."""
+        for pid in tuple(self._gone):
+            self._reap(pid, 0 if blocking else os.WNOHANG)
+
+    def disown(self) -> None:
+        """Look after the live ones no more."""
+        for undo in self._undo.values():
+            undo()
+        for table in (self._undo, self._gone, self.pids):
+            table.clear()
+
+    def _reap(self, pid: int, flags: int = os.WNOHANG) -> bool:
         try:
-            found, status = os.waitpid(pid, os.WNOHANG)
+            found, status = os.waitpid(pid, flags)
         except ChildProcessError:
             code = LOST
         else:
@@ -128,7 +145,7 @@ class Children:
             code = os.waitstatus_to_exitcode(status)
         self._undo.pop(pid)()
         self.pids.discard(pid)
-        gone(pid, code)
+        self._gone.pop(pid)(pid, code)
         return True
 
     def signal(self, number: int) -> None:

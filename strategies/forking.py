@@ -74,6 +74,8 @@ class ForkPerRequest(Strategy):
             on_empty()
 
     def end(self, done: Callable[[], object]) -> None:
+        if not self.waits_on_close:
+            self.children.disown()
         if self.children:
             self._on_empty = done
         else:

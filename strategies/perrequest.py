@@ -19,14 +19,15 @@ RETRY = 0.1  # seconds until a thread that the system refused is asked for again
 class ThreadPerRequest(Strategy):
     """A thread of its own for each job: no thread-local state survives a request.
 
-    max_threads  threads at most; None takes the limit on open descriptors, which each connection needs one of
-    daemon       True: closing the server, and leaving the program, do not wait for the threads
+    max_threads     threads at most; None takes the limit on open descriptors, which each connection needs one of
+    daemon          True: closing the server, and leaving the program, do not wait for the threads
+    block_on_close  False: closing the server does not wait for the others either
 
     An exception that ends a thread goes to ``threading.excepthook``, and, since that says nothing of SystemExit, that
     one is logged.  Raises ValueError for a ``max_threads`` below 1.
     """
 
-    def __init__(self, max_threads: int | None = None, daemon: bool = False) -> None:
+    def __init__(self, max_threads: int | None = None, daemon: bool = False, block_on_close: bool = True) -> None:
         if max_threads is None:
             soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             max_threads = soft if 0 < soft < 1 << 20 else 1 << 20
@@ -34,6 +35,7 @@ class ThreadPerRequest(Strategy):
             raise ValueError(f"max_threads={max_threads!r}: at least 1 thread is needed")
         self.max_threads = max_threads
         self.daemon = daemon
+        self.block_on_close = block_on_close
         self.threads: set[threading.Thread] = set()
         self._names = itertools.count(1)
         self._lock = threading.Lock()
@@ -42,7 +44,7 @@ class ThreadPerRequest(Strategy):
 
     @property
     def waits_on_close(self) -> bool:  # type: ignore[override]  # a fact of the threads, not a choice of its own
-        return not self.daemon
+        return self.block_on_close and not self.daemon
 
     def has_room(self) -> bool:
         with self._lock:

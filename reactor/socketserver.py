@@ -1,0 +1,450 @@
+"""The standard library's ``socketserver`` of today, on this reactor: the same names, the same behaviour.
+
+Move a program over by changing one import, ``from reactor import socketserver``; or call ``install()`` first, and
+``http.server``, ``wsgiref``, ``xmlrpc.server`` and all other packages imported after it run on this module.
+
+The classes are the native ones plus the differences of the standard library, and nothing else stands here: handlers
+work in their constructor; ``finish()`` is called after a ``handle()`` that raised; a datagram request is a pair of data
+and socket; errors go to standard error; ``_handle_request_noblock()``, ``process_request_thread()`` and the private
+names that programs lean on exist, and setting ``_BaseServer__shutdown_request`` ends the loop at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors  # noqa: F401  # programs reach for these modules through this one
+import socket
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, cast
+
+from reactor.job import RequestJob
+from reactor.latch import Latch
+from reactor.lifecycle import RequestState, move
+from reactor.neighbours import neighbour
+from reactor.server import BaseServer as NativeServer
+from reactor.server import TCPServer as NativeTCPServer
+from reactor.server import UDPServer as NativeUDPServer
+from reactor.server import overrides
+from strategies.contract import Strategy
+from strategies.forking import ForkPerRequest
+from strategies.inline import Inline
+from strategies.mixins import ForkingMixIn as NativeForkingMixIn
+from strategies.mixins import ThreadingMixIn as NativeThreadingMixIn
+from strategies.perrequest import ThreadPerRequest
+
+neighbour("handlers")
+
+from handlers.base import BaseRequestHandler as NativeHandler  # noqa: E402  # the check above has to come first
+from handlers.datagram import DatagramRequestHandler as NativeDatagramHandler  # noqa: E402
+from handlers.stream import SocketWriter  # noqa: E402
+from handlers.stream import StreamRequestHandler as NativeStreamHandler  # noqa: E402
+
+__all__ = [
+    "BaseRequestHandler",
+    "BaseServer",
+    "DatagramRequestHandler",
+    "ForkingMixIn",
+    "ForkingTCPServer",
+    "ForkingUDPServer",
+    "ForkingUnixDatagramServer",
+    "ForkingUnixStreamServer",
+    "StreamRequestHandler",
+    "TCPServer",
+    "ThreadingMixIn",
+    "ThreadingTCPServer",
+    "ThreadingUDPServer",
+    "ThreadingUnixDatagramServer",
+    "ThreadingUnixStreamServer",
+    "UDPServer",
+    "UnixDatagramServer",
+    "UnixStreamServer",
+]
+
+
+class ClassicJob(RequestJob):
+    """A request whose closing is the business of the server's own methods: what a subclass keeps stays open."""
+
+    __slots__ = ()
+
+    def run(self) -> None:
+        """Worker thread or child.  ``process_request_thread()``, or what stands for it."""
+        move(self, RequestState.RUNNING)
+        self.thread = threading.get_ident()
+        try:
+            self.server.run_request(self.request, self.client_address)
+        finally:
+            self.thread = None
+            move(self, RequestState.CLOSED)
+            self.settle(self)
+
+    def leave(self) -> None:
+        super().leave()
+        self.server.close_request(self.request)
+
+    def cut(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # closed meanwhile, or a datagram
+            self.request.shutdown(socket.SHUT_RDWR)
+
+    def holds(self) -> Sequence[Any]:
+        return self.request if isinstance(self.request, tuple) else (self.request,)
+
+
+class ShutDown:
+    """What ``_BaseServer__is_shut_down`` is: an event, without the lock that a signal handler could meet."""
+
+    def __init__(self) -> None:
+        self._latch = Latch()
+        self.used = False  # whether a serve_forever() has been there, ours or a program's own
+
+    def is_set(self) -> bool:
+        return self._latch.opened
+
+    def set(self) -> None:
+        self.used = True
+        self._latch.open()
+
+    def clear(self) -> None:
+        self.used = True
+        self._latch.shut()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._latch.wait(timeout)
+
+
+class BaseServer(NativeServer):
+    """As ``socketserver.BaseServer``.  ``strategy`` is accepted too, as a keyword."""
+
+    close_timeout = None
+    __shut_down: ShutDown | None = None
+
+    # -- the private names that programs read and write
+
+    @property
+    def __is_shut_down(self) -> ShutDown:
+        if self.__shut_down is None:
+            self.__shut_down = ShutDown()
+        return self.__shut_down
+
+    @property
+    def __shutdown_request(self) -> bool:
+        return self._shutdown_requested
+
+    @__shutdown_request.setter
+    def __shutdown_request(self, value: bool) -> None:
+        self._shutdown_requested = bool(value)
+        if value and self.reactor is not None:
+            if self._private:
+                self.reactor.stop()
+            else:
+                self.reactor.retire(self)
+
+    # -- serving
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Handle one request after another until shutdown.
+
+        poll_interval  seconds between two calls of ``service_actions()`` at most; an idle server that does not define
+                       it sleeps
+        """
+        self.__is_shut_down.clear()
+        try:
+            super().serve_forever(poll_interval)
+        finally:
+            self.__is_shut_down.set()
+
+    def shutdown(self) -> None:
+        """Any thread, handler or signal handler.  Stop ``serve_forever()``, and wait until it has ended.
+
+        Where waiting would be for oneself, on the thread that serves, it only stops.
+        """
+        self.__shutdown_request = True
+        if self.__is_shut_down.used and not (self.reactor is not None and self.reactor.runs_here()):
+            self.__is_shut_down.wait()
+
+    def take_in_loop(self) -> OSError | None:
+        return self.take()
+
+    def take(self) -> OSError | None:
+        self._error = None
+        self._handle_request_noblock()
+        return self._error
+
+    def begin_batches(self) -> bool:
+        return not overrides(self, "_handle_request_noblock", BaseServer) and super().begin_batches()
+
+    def _handle_request_noblock(self) -> None:
+        """Handle one request; the socket is readable."""
+        try:
+            request, client_address = self.get_request()
+        except OSError as error:
+            self._error = error
+            return
+        if not self.verify_request(request, client_address):
+            self.shutdown_request(request)
+            return
+        try:
+            self.process_request(request, client_address)
+        except Exception:  # noqa: BLE001  # the door that the standard library has here
+            self.handle_error(request, client_address)
+            self.shutdown_request(request)
+        except BaseException:
+            self.shutdown_request(request)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Finish the request and shut it down: here, unless a strategy does it elsewhere."""
+        if not getattr(self.RequestHandlerClass, "constructor_runs", True):  # a handler written for the native servers
+            super().process_request(request, client_address)
+        elif isinstance(self.strategy, Inline):
+            self.finish_request(request, client_address)
+            self.shutdown_request(request)
+        else:
+            self.attach().admit(ClassicJob(self, request, client_address))
+
+    def run_request(self, request: Any, client_address: Any) -> None:
+        """On a thread or in a child: finish the request, report what it raises, and shut it down."""
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001  # the second door
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print the traceback to standard error, and go on."""
+        print("-" * 40, file=sys.stderr)
+        print("Exception occurred during processing of request from", client_address, file=sys.stderr)
+        traceback.print_exc()
+        print("-" * 40, file=sys.stderr)
+
+
+class TCPServer(BaseServer, NativeTCPServer):
+    """As ``socketserver.TCPServer``."""
+
+    def family_of(self, address: Any) -> int:
+        return self.address_family
+
+    def server_bind(self) -> None:
+        """Bind the socket; raises the system's own OSError."""
+        if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT"):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+
+class UDPServer(TCPServer, NativeUDPServer):
+    """As ``socketserver.UDPServer``."""
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Receive a packet: ``((data, socket), client_address)``."""
+        data, client_address = self.socket.recvfrom(self.max_packet_size, self._receive_flags)
+        return (data, self.socket), client_address
+
+    def begin_batches(self) -> bool:
+        ours = not overrides(self, "get_request", UDPServer) and type(self.socket) is socket.socket
+        if ours:
+            self._receive_flags = socket.MSG_DONTWAIT
+        return ours
+
+
+class ThreadingMixIn(NativeThreadingMixIn):
+    """As ``socketserver.ThreadingMixIn``: a thread of its own for each request.
+
+    daemon_threads  whether the program may end while they run
+    block_on_close  whether ``server_close()`` waits for those that are no daemons
+    """
+
+    block_on_close: bool = True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for the request."""
+        strategy = self._per_request()
+        if strategy is not None:
+            strategy.daemon = self.daemon_threads
+        BaseServer.process_request(cast(BaseServer, self), request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """On the new thread: finish the request, report what it raises, and shut it down."""
+        BaseServer.run_request(cast(BaseServer, self), request, client_address)
+
+    def run_request(self, request: Any, client_address: Any) -> None:
+        self.process_request_thread(request, client_address)
+
+    def server_close(self) -> None:
+        strategy = self._per_request()
+        if strategy is not None:
+            strategy.block_on_close = self.block_on_close
+        super().server_close()  # type: ignore[misc]
+
+    @property
+    def _threads(self) -> list[threading.Thread]:
+        strategy = self._per_request()
+        return [] if strategy is None else list(strategy.threads)
+
+    def _per_request(self) -> ThreadPerRequest | None:
+        strategy: Strategy = self.strategy  # type: ignore[attr-defined]
+        return strategy if isinstance(strategy, ThreadPerRequest) else None
+
+
+class ForkingMixIn(NativeForkingMixIn):
+    """As ``socketserver.ForkingMixIn``: a child process of its own for each request.
+
+    timeout          seconds after which ``handle_request()`` looks after the children at the latest
+    active_children  the pids of the live children; None before the first
+    max_children     children at most
+    block_on_close   whether ``server_close()`` waits for them
+    """
+
+    timeout: float | None = 300
+    block_on_close: bool = True
+
+    @property
+    def active_children(self) -> set[int] | None:
+        strategy = self._per_request()
+        return None if strategy is None or not strategy.children.spawned else strategy.children.pids
+
+    def collect_children(self, *, blocking: bool = False) -> None:
+        """Wait for children that have ended; with ``blocking``, for all of them."""
+        strategy = self._per_request()
+        if strategy is not None:
+            strategy.children.collect(blocking=blocking)
+
+    def handle_timeout(self) -> None:
+        self.collect_children()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Fork a child for the request."""
+        strategy = self._per_request()
+        if strategy is not None:
+            strategy.max_children = self.max_children
+        BaseServer.process_request(cast(BaseServer, self), request, client_address)
+
+    def server_close(self) -> None:
+        strategy = self._per_request()
+        if strategy is not None:
+            strategy.waits_on_close = self.block_on_close
+        super().server_close()  # type: ignore[misc]
+
+    def _per_request(self) -> ForkPerRequest | None:
+        strategy: Strategy = self.strategy  # type: ignore[attr-defined]
+        return strategy if isinstance(strategy, ForkPerRequest) else None
+
+
+class ForkingUDPServer(ForkingMixIn, UDPServer):
+    """As ``socketserver.ForkingUDPServer``."""
+
+
+class ForkingTCPServer(ForkingMixIn, TCPServer):
+    """As ``socketserver.ForkingTCPServer``."""
+
+
+class ThreadingUDPServer(ThreadingMixIn, UDPServer):
+    """As ``socketserver.ThreadingUDPServer``."""
+
+
+class ThreadingTCPServer(ThreadingMixIn, TCPServer):
+    """As ``socketserver.ThreadingTCPServer``."""
+
+
+class UnixStreamServer(TCPServer):
+    """As ``socketserver.UnixStreamServer``: the path is the program's to remove."""
+
+    address_family = socket.AF_UNIX
+
+
+class UnixDatagramServer(UDPServer):
+    """As ``socketserver.UnixDatagramServer``: the path is the program's to remove."""
+
+    address_family = socket.AF_UNIX
+
+
+class ThreadingUnixStreamServer(ThreadingMixIn, UnixStreamServer):
+    """As ``socketserver.ThreadingUnixStreamServer``."""
+
+
+class ThreadingUnixDatagramServer(ThreadingMixIn, UnixDatagramServer):
+    """As ``socketserver.ThreadingUnixDatagramServer``."""
+
+
+class ForkingUnixStreamServer(ForkingMixIn, UnixStreamServer):
+    """As ``socketserver.ForkingUnixStreamServer``."""
+
+
+class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
+    """As ``socketserver.ForkingUnixDatagramServer``."""
+
+
+class BaseRequestHandler(NativeHandler):
+    """As ``socketserver.BaseRequestHandler``: the constructor does the work."""
+
+    constructor_runs = True
+
+    def __init__(self, request: Any, client_address: Any, server: Any) -> None:
+        super().__init__(request, client_address, server)
+        self.setup()
+        try:
+            self.handle()
+        finally:
+            self.finish()
+
+
+class StreamRequestHandler(BaseRequestHandler, NativeStreamHandler):
+    """As ``socketserver.StreamRequestHandler``: ``rfile`` and ``wfile`` come from ``connection.makefile()``."""
+
+    def setup(self) -> None:
+        self.connection = self.request
+        if self.timeout is not None:
+            self.connection.settimeout(self.timeout)
+        if self.disable_nagle_algorithm:
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self.rfile = self.connection.makefile("rb", self.rbufsize)
+        if self.wbufsize == 0:
+            self.wfile = cast(Any, SocketWriter(self.connection))
+        else:
+            self.wfile = self.connection.makefile("wb", self.wbufsize)
+
+    def finish(self) -> None:
+        if not self.wfile.closed:
+            with contextlib.suppress(OSError):  # the client has gone, and there is nobody to tell
+                self.wfile.flush()
+        self.wfile.close()
+        self.rfile.close()
+
+
+class DatagramRequestHandler(BaseRequestHandler, NativeDatagramHandler):
+    """As ``socketserver.DatagramRequestHandler``: the request is a pair of data and socket."""
+
+    def setup(self) -> None:
+        self.packet, self.socket = self.request
+        self.open_files()
+
+    def finish(self) -> None:
+        self.socket.sendto(self.wfile.getvalue(), self.client_address)
+
+
+#: Modules of the standard library that take their classes from socketserver when they are imported.
+DEPENDENTS = ("http.server", "xmlrpc.server", "wsgiref.simple_server", "logging.config", "pydoc", "idlelib.rpc")
+
+
+def install() -> None:
+    """Put this module in the place of ``socketserver``, for what is imported from now on.
+
+    Warns (RuntimeWarning) of modules that have the standard library's classes already: import them after this call.
+    """
+    here = sys.modules[__name__]
+    if sys.modules.get("socketserver") is here:
+        return
+    early = [name for name in DEPENDENTS if hasattr(sys.modules.get(name), "socketserver")]
+    sys.modules["socketserver"] = here
+    if early:
+        warnings.warn(
+            f"imported before install(), and still on the standard library's classes: {', '.join(early)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
