@@ -44,10 +44,12 @@ class Drain:
         self._open = len(endpoints) + len(strategies)
         self._in_flight = sum(len(endpoint.live) for endpoint in endpoints)
         self._cut: tuple[str, ...] = ()
+        self._due: float | None = None  # when the deadline is; None once it has passed
         self._undo: Callable[[], None] = _nothing
 
     def begin(self, timeout: float) -> None:
-        self._undo = self._loop.call_at(self._loop.clock() + timeout, self._deadline)
+        self._due = self._loop.clock() + timeout
+        self._undo = self._loop.call_at(self._due, self._deadline)
         for endpoint in self._endpoints:
             endpoint.drain(self._one_ended)
         for strategy in self._strategies:
@@ -55,12 +57,21 @@ class Drain:
         if not self._open:
             self._finish()
 
+    def hurry(self, timeout: float) -> None:
+        """Bring the deadline forward to ``timeout`` seconds from now; a later one changes nothing."""
+        due = self._loop.clock() + timeout
+        if self._due is not None and due < self._due:
+            self._undo()
+            self._due = due
+            self._undo = self._loop.call_at(due, self._deadline)
+
     def _one_ended(self) -> None:
         self._open -= 1
         if not self._open:
             self._finish()
 
     def _deadline(self) -> None:
+        self._due = None
         doomed = [job for endpoint in self._endpoints for job in endpoint.cut()]
         self._cut = tuple(map(repr, doomed))
         for line in self._cut:
@@ -72,6 +83,7 @@ class Drain:
 
     def _finish(self) -> None:
         done, self._done = self._done, None
+        self._due = None
         self._undo()
         if done is not None:
             done(DrainReport(max(0, self._in_flight - len(self._cut)), self._cut))

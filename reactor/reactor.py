@@ -200,6 +200,8 @@ class Reactor:
 
         timeout  seconds after which what still runs is cut: its socket is shut, its child is ended
 
+        While one is on its way, another brings the deadline forward: ``drain(0)`` cuts what is left now.
+
         Waits for the end, and returns the report.  On the loop's own thread, and in a handler, which would wait for
         itself, it returns None at once; ``run()`` returns the report there.
         """
@@ -220,6 +222,8 @@ class Reactor:
             endpoints = [e for e in self._endpoints if e.state is EndpointState.SERVING]
             self._drain = Drain(self._loop, endpoints, _strategies(endpoints), self._drained)
             self._drain.begin(timeout)
+        else:
+            self._drain.hurry(timeout)
 
     def _drained(self, report: DrainReport) -> None:
         self._report = report
