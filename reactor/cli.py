@@ -1,0 +1,316 @@
+"""``reactor serve``: handlers on the command line.
+
+Main thread.  Whatever is wrong with what the user wrote is one line on standard error and exit status 2; once the
+addresses are printed, the service runs until SIGTERM or SIGINT, drains and exits with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from typing import Any, NoReturn, TypeVar
+
+from reactor.addresses import FORMS as ADDRESSES
+from reactor.addresses import Address, Kind, parse_address
+from reactor.errors import BindError, UsageError
+from reactor.neighbours import neighbour
+from reactor.reactor import Reactor
+from reactor.server import BaseServer, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
+from reactor.signals import on_signals
+from reactor.sockets import bind_error
+from strategies import Inline, Prefork, Strategy, parse_strategy
+from strategies.spec import FORMS as STRATEGIES
+
+neighbour("handlers")
+
+from handlers import DatagramRequestHandler, StreamRequestHandler  # noqa: E402  # the check above has to come first
+from reactor.echo import EchoDatagram, EchoStream  # noqa: E402
+
+log = logging.getLogger("reactor")
+
+T = TypeVar("T")
+
+BACKLOG = 1024  # connections; what Redis and others ask for is 511, today's Linux allows 4096
+
+EXAMPLES = """\
+examples:
+  reactor serve                                                an echo at tcp://127.0.0.1:9000
+  reactor serve --bind tcp://127.0.0.1:0                       at a free port, which is printed
+  reactor serve shop:Orders --bind tcp://0.0.0.0:9000 --strategy prefork:4,threads:8
+  reactor serve --bind 'tcp://[::1]:9000' --bind udp://127.0.0.1:9000 --bind unix:echo.sock \\
+                --strategy threads:8 --strategy inline --strategy prefork:2
+
+SIGTERM and SIGINT (Ctrl-C) drain: no more requests are taken, those in flight may finish, and the exit status is 0.
+A second one cuts them at once.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {_one_line(message)} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Main thread.  Run the command; returns its exit status, or raises SystemExit with it."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return serve(arguments)
+    except UsageError as error:
+        message = str(error)
+    except BindError as error:
+        message = error.strerror or str(error)
+    except KeyboardInterrupt:  # before anything was served
+        return 128 + signal.SIGINT
+    print(f"reactor serve: error: {_one_line(message)}", file=sys.stderr)
+    return 2
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="reactor", description="Socket servers: one loop, many servers, a strategy for each.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="serve a handler, or an echo, at any number of addresses",
+        description="Serve a handler, or the built-in echo, at any number of addresses in one loop.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    serve.add_argument(
+        "handler", nargs="?", metavar="MODULE:HANDLER", help="a handler class, importable from here; default: an echo"
+    )
+    serve.add_argument(
+        "--bind",
+        action="append",
+        type=_argument(parse_address),
+        metavar="ADDRESS",
+        help=f"{ADDRESSES}; may be repeated; port 0 takes a free one; default: tcp://127.0.0.1:9000",
+    )
+    serve.add_argument(
+        "--strategy",
+        action="append",
+        type=_argument(parse_strategy),
+        metavar="STRATEGY",
+        help=f"{STRATEGIES}; one for all addresses, or one for each; default: inline",
+    )
+    serve.add_argument(
+        "--drain-timeout",
+        type=_argument(_seconds),
+        default=30.0,
+        metavar="S",
+        help="seconds that requests in flight have to finish when told to stop; default: %(default)g",
+    )
+    serve.add_argument(
+        "--backlog",
+        type=_argument(_backlog),
+        default=BACKLOG,
+        metavar="N",
+        help="connections that the kernel holds until they are accepted; default: %(default)d",
+    )
+    return parser
+
+
+# -- serving
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Bind, tell, and serve until a signal.  Raises UsageError and BindError for what the user has to mend."""
+    addresses: list[Address] = arguments.bind or [Address(Kind.TCP, ("127.0.0.1", 9000))]
+    strategies = pair(arguments.strategy or [Inline()], len(addresses))
+    handler = None if arguments.handler is None else find_handler(arguments.handler)
+    for strategy in strategies:
+        if isinstance(strategy, Prefork):
+            strategy.stop_timeout = arguments.drain_timeout
+    with Reactor() as reactor:
+        stop = Stop(reactor, arguments.drain_timeout)
+        # Until the servers are closed, so that an impatient signal cannot leave a Unix path behind.
+        with on_signals(stop, signal.SIGTERM, signal.SIGINT), contextlib.ExitStack() as opened:
+            for address, strategy in zip(addresses, strategies, strict=True):
+                opened.callback(reactor.add(bind(address, handler, strategy, arguments.backlog)).server_close)
+            tell(Address.bound(address.kind, server.server_address)
+                 for address, server in zip(addresses, reactor.servers, strict=True))
+            with contextlib.suppress(Cut):
+                reactor.run()
+            for server in reactor.servers:
+                server.close_timeout = 1.0  # seconds; the drain has waited already
+    return 0
+
+
+def tell(addresses: Iterable[Address]) -> None:
+    """Print one line per address, at once.  Raises UsageError when nobody can read it."""
+    try:
+        for address in addresses:
+            print(address)
+        sys.stdout.flush()
+    except OSError as error:
+        raise UsageError(f"cannot print the addresses on standard output: {error.strerror}") from error
+
+
+class Cut(BaseException):
+    """Raised by a second signal into an inline handler that keeps the loop from turning."""
+
+
+class Stop:
+    """What a signal does: the first begins the drain, another cuts it short."""
+
+    def __init__(self, reactor: Reactor, timeout: float) -> None:
+        self._reactor = reactor
+        self._timeout = timeout
+        self._told = False
+
+    def __call__(self) -> None:
+        """Signal handler, main thread."""
+        if not self._told:
+            self._told = True
+            self._reactor.drain(self._timeout)
+            return
+        self._reactor.drain(0.0)
+        me = threading.get_ident()
+        if any(server.endpoint is not None and server.endpoint.runs_on(me) for server in self._reactor.servers):
+            raise Cut
+
+
+def pair(strategies: Sequence[Strategy], count: int) -> Sequence[Strategy]:
+    """One strategy for each of ``count`` addresses.  Raises UsageError when there is neither one nor that many."""
+    if len(strategies) == 1:
+        return [strategies[0]] * count
+    if len(strategies) != count:
+        raise UsageError(
+            f"{len(strategies)} strategies for {count} address{'es' if count > 1 else ''}: "
+            "give one --strategy for all, or one for each --bind, in the same order"
+        )
+    return strategies
+
+
+def bind(address: Address, handler: Callable[..., Any] | None, strategy: Strategy, backlog: int) -> BaseServer:
+    """A bound server.  Raises BindError; UsageError for an address that cannot be, or a handler of the other kind."""
+    kind = address.kind
+    if handler is None:
+        handler = EchoStream if kind.stream else EchoDatagram
+    wrong = DatagramRequestHandler if kind.stream else StreamRequestHandler
+    if isinstance(handler, type) and issubclass(handler, wrong):
+        theirs = "packets: bind udp:// or unixgram:" if kind.stream else "connections: bind tcp:// or unix:"
+        raise UsageError(f"{handler.__name__} cannot be served at {address}: a {wrong.__name__} takes {theirs}")
+    try:
+        server = SERVERS[kind](address.native, handler, bind_and_activate=False, strategy=strategy)
+    except OSError as error:  # no such address family on this machine
+        raise bind_error(error, address.native) from error
+    server.request_queue_size = backlog
+    # Not for packets: there it would let two programs share an address, and each lose what the other gets.
+    server.allow_reuse_address = kind is Kind.TCP
+    server.logger = log
+    with contextlib.ExitStack() as failed:
+        failed.callback(server.server_close)
+        try:
+            server.server_bind()
+            server.server_activate()
+        except OSError as error:
+            named = error if isinstance(error, BindError) else bind_error(error, address.native)
+            # The server knows the address as the socket module writes it; the user wrote a word.
+            message = str(named.strerror).replace(repr(address.native), str(address))
+            raise BindError(error.errno, message) from error
+        except ValueError as error:  # a host name that the resolver's encoding refuses
+            raise UsageError(f"address {str(address)!r}: {error}") from error
+        failed.pop_all()
+    return server
+
+
+SERVERS: dict[Kind, type[TCPServer]] = {
+    Kind.TCP: TCPServer,
+    Kind.UDP: UDPServer,
+    Kind.UNIX: UnixStreamServer,
+    Kind.UNIXGRAM: UnixDatagramServer,
+}
+
+
+# -- what the words mean
+
+
+def find_handler(text: str) -> Callable[..., Any]:
+    """The handler that ``MODULE:HANDLER`` names, from the current directory too.  Raises UsageError."""
+    name, colon, path = text.partition(":")
+    if not colon or not all(part.isidentifier() for word in (name, path) for part in word.split(".")):
+        raise UsageError(f"handler {text!r}: write MODULE:HANDLER, as in shop.service:Orders")
+    module = _import(text, name)
+    found: Any = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            where = getattr(module, "__file__", None) or "built in"
+            raise UsageError(f"handler {text!r}: module {name} ({where}) has no {path}") from None
+    if not callable(found):
+        raise UsageError(f"handler {text!r}: {path} is {found!r}, and not a class or another callable")
+    return found  # type: ignore[no-any-return]  # a callable, as far as can be told
+
+
+def _import(text: str, name: str) -> Any:
+    """Import a module, from the current directory too, as ``python -m`` does."""
+    here = os.getcwd()
+    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # whatever the user's module does is told in a line
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
+            advice = f"; write {name[:-3]}:HANDLER" if name.endswith(".py") else ""
+            raise UsageError(f"handler {text!r}: there is no module {name} here{advice}") from error
+        where = f" in {error.filename} line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise UsageError(
+            f"handler {text!r}: importing {name} raised {type(error).__name__}{where}: "
+            f"{error.msg if isinstance(error, SyntaxError) else error}"
+        ) from error
+
+
+def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """The same, with what it raises as argparse wants it: without that, argparse would swallow the message."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"{text!r}: the seconds to finish are a number from 0 up")
+    return seconds
+
+
+def _backlog(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
+        raise UsageError(f"{text!r}: the connections that may wait are a whole number from 1 up")
+    return int(text)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("selectors-reactor")
+    except metadata.PackageNotFoundError:  # run from a copied folder
+        return "of unknown version"
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
