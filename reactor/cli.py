@@ -141,8 +141,8 @@ def serve(arguments: argparse.Namespace) -> int:
         with on_signals(stop, signal.SIGTERM, signal.SIGINT), contextlib.ExitStack() as opened:
             for address, strategy in zip(addresses, strategies, strict=True):
                 opened.callback(reactor.add(bind(address, handler, strategy, arguments.backlog)).server_close)
-            tell(Address.bound(address.kind, server.server_address)
-                 for address, server in zip(addresses, reactor.servers, strict=True))
+            bound = zip(addresses, reactor.servers, strict=True)
+            tell(Address.bound(address.kind, server.server_address) for address, server in bound)
             with contextlib.suppress(Cut):
                 reactor.run()
             for server in reactor.servers:
