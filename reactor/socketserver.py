@@ -90,7 +90,8 @@ class ClassicJob(RequestJob):
             self.request.shutdown(socket.SHUT_RDWR)
 
     def holds(self) -> Sequence[Any]:
-        return self.request if isinstance(self.request, tuple) else (self.request,)
+        parts = self.request if isinstance(self.request, tuple) else (self.request,)
+        return [part for part in parts if hasattr(part, "fileno")]
 
 
 class ShutDown:
@@ -442,6 +443,8 @@ def install() -> None:
         return
     early = [name for name in DEPENDENTS if hasattr(sys.modules.get(name), "socketserver")]
     sys.modules["socketserver"] = here
+    for name in __all__:  # that is where a pickle, a repr or a documentation tool finds them now
+        getattr(here, name).__module__ = "socketserver"
     if early:
         warnings.warn(
             f"imported before install(), and still on the standard library's classes: {', '.join(early)}",
