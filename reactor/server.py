@@ -378,7 +378,7 @@ class TCPServer(BaseServer):
             return False
         self._timeout_before = (self.socket.gettimeout(),)
         self.socket.setblocking(False)
-        return True
+        return not overrides(self, "handle_request", BaseServer)  # that one is called for requests that are there
 
     def end_batches(self) -> None:
         before, self._timeout_before = self._timeout_before, None
@@ -428,7 +428,7 @@ class UDPServer(TCPServer):
         if overrides(self, "get_request", UDPServer) or type(self.socket) is not socket.socket:
             return False
         self._receive_flags = socket.MSG_DONTWAIT
-        return True
+        return not overrides(self, "handle_request", BaseServer)
 
     def end_batches(self) -> None:
         self._receive_flags = 0
