@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import socket
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, cast
@@ -36,6 +35,8 @@ class SocketReader(io.RawIOBase):
         return self.received
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if self.closed:
+            raise ValueError("read from a closed file")
         if self._timed_out:
             raise OSError("cannot read from a stream whose read has timed out")
         try:
@@ -46,7 +47,8 @@ class SocketReader(io.RawIOBase):
         except BlockingIOError:
             return None
         self.received += count
-        self.at_end = not count
+        if not count and memoryview(buffer).nbytes:  # read(0) is no end
+            self.at_end = True
         return count
 
 
@@ -66,6 +68,28 @@ class SocketWriter(io.BufferedIOBase):
         self._sock.sendall(data)
         with memoryview(data) as view:
             return view.nbytes
+
+
+class SocketSender(io.RawIOBase):
+    """The writing half of a socket under a buffer: ``write()`` sends what fits, and tells how much that was.
+
+    Not SocketWriter: after a time-out the buffer has to know what went out, or its last flush would send that again.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def write(self, data: ReadableBuffer) -> int | None:
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return None
 
 
 class StreamRequestHandler(BaseRequestHandler):
@@ -97,12 +121,11 @@ class StreamRequestHandler(BaseRequestHandler):
         else:
             size = io.DEFAULT_BUFFER_SIZE if self.rbufsize < 0 else self.rbufsize
             self.rfile = cast(BinaryIO, io.BufferedReader(self.reader, size))
-        writer = SocketWriter(self.connection)
         if self.wbufsize == 0:
-            self.wfile = cast(BinaryIO, writer)
+            self.wfile = cast(BinaryIO, SocketWriter(self.connection))
         else:
             size = io.DEFAULT_BUFFER_SIZE if self.wbufsize < 0 else self.wbufsize
-            self.wfile = cast(BinaryIO, io.BufferedWriter(cast(io.RawIOBase, writer), size))
+            self.wfile = cast(BinaryIO, io.BufferedWriter(SocketSender(self.connection), size))
 
     def finish(self) -> None:
         self.release()
@@ -113,12 +136,15 @@ class StreamRequestHandler(BaseRequestHandler):
         for name in ("wfile", "rfile"):
             file = getattr(self, name, None)
             if file is not None:
-                with contextlib.suppress(OSError, ValueError):
+                try:
                     file.close()
+                except (OSError, ValueError):
+                    pass
 
     def read_ahead(self) -> int:
-        """Bytes that ``rfile`` has taken off the socket and nobody has read yet."""
+        """Bytes that ``rfile``, or TLS beneath it, has taken off the socket and nobody has read yet."""
         reader = getattr(self, "reader", None)
         if reader is None or self.rfile.closed:
             return 0
-        return int(reader.received - self.rfile.tell())
+        decrypted = getattr(self.connection, "pending", None)  # an SSLSocket's
+        return int(reader.received - self.rfile.tell()) + (decrypted() if decrypted is not None else 0)
