@@ -60,7 +60,7 @@ class Connection(RequestJob):
         self.run()
         while self.state is not CLOSED:
             if self.state is PARKED:
-                if self._wait():
+                if self._wait() and not (self.at_end() and self.heard_end()):
                     move(self, READY)
                 else:
                     self.end()
@@ -72,6 +72,25 @@ class Connection(RequestJob):
         poll.register(self.request, select.POLLIN)
         patience = self.idle_timeout
         return bool(poll.poll(None if patience is None else patience * 1000))
+
+    def at_end(self) -> bool:
+        """Its owner.  Whether the client has said all it will, or is gone."""
+        try:
+            # Past an SSLSocket's own recv(), which takes no flags.
+            return not socket.socket.recv(self.request, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError, TypeError):  # TypeError: no socket, but something like one
+            return False
+        except OSError:
+            return True
+
+    def heard_end(self) -> bool:
+        """Its owner, when it is ``at_end()``.  False the first time: the handler is to hear of it.
+
+        The end of a stream stays readable for ever; a handler that has been told, and parks again, would go round and
+        round.
+        """
+        heard, self.saw_end = self.saw_end, True
+        return heard
 
     @property
     def idle_timeout(self) -> float | None:

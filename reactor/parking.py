@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable
 
 from reactor.connection import Connection
@@ -26,9 +25,8 @@ class Parking:
 
     def park(self, connection: Connection) -> None:
         """Wait for the client.  Raises OSError or ValueError when the socket cannot be watched."""
-        fd = connection.request.fileno()
-        undos = [self._loop.watch(fd, lambda: self._readable(connection))]
         patience = connection.idle_timeout
+        undos = [self._loop.watch(connection.request.fileno(), lambda: self._readable(connection))]
         if patience is not None:
             undos.append(self._loop.call_at(self._loop.clock() + patience, self._expired, connection))
         connection.parked_in_turn = self._loop.turns
@@ -40,15 +38,11 @@ class Parking:
 
     def _readable(self, connection: Connection) -> None:
         self._unpark(connection)
-        if connection.parked_in_turn + 1 >= self._loop.turns and _at_end(connection):
-            # It did not wait at all.  The end of a stream stays readable for ever; a handler that has been told of
-            # it, and parks again, would go round and round.
-            if connection.saw_end:
-                connection.end()
-                self._wake(connection)
-                return
-            connection.saw_end = True
-        move(connection, READY)
+        # Only one that did not wait at all is worth the look.
+        if connection.parked_in_turn + 1 >= self._loop.turns and connection.at_end() and connection.heard_end():
+            connection.end()
+        else:
+            move(connection, READY)
         self._wake(connection)
 
     def _expired(self, connection: Connection) -> None:
@@ -70,15 +64,3 @@ class Parking:
             with contextlib.suppress(OSError):
                 connection.request.close()
         self._places.clear()
-
-
-def _at_end(connection: Connection) -> bool:
-    """Whether the client has said all it will, or is gone."""
-    try:
-        return not connection.request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except (BlockingIOError, InterruptedError):
-        return False
-    except ValueError:  # an SSLSocket takes no flags
-        return False
-    except OSError:
-        return True
