@@ -17,7 +17,7 @@ class Timer:
     def __init__(
         self, timers: Timers, when: float, callback: Callable[..., object], args: tuple[object, ...]
     ) -> None:
-        self._timers = timers
+        self._timers: Timers | None = timers
         self.when = when
         self.callback: Callable[..., object] | None = callback
         self.args = args
@@ -25,7 +25,13 @@ class Timer:
     def cancel(self) -> None:
         if self.callback is not None:
             self.callback, self.args = None, ()
-            self._timers.cancelled()
+            if self._timers is not None:
+                self._timers.cancelled()
+
+    def taken(self) -> Timer:
+        """It is out of the heap, and about to be called, unless it is cancelled before that."""
+        self._timers = None
+        return self
 
     def __call__(self) -> None:
         callback, args = self.callback, self.args
@@ -74,5 +80,5 @@ class Timers:
         """Remove and return the timers that are due at ``now``, first deadline first.  Call each to run it."""
         due = []
         while (when := self.next_deadline()) is not None and when <= now:
-            due.append(heapq.heappop(self._heap)[2])
+            due.append(heapq.heappop(self._heap)[2].taken())
         return due
