@@ -23,9 +23,10 @@ def signals_wake(fd: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # A forked child that was serving has closed the descriptor and put its signals back already.
-        with contextlib.suppress(ValueError, OSError):
+        try:
             signal.set_wakeup_fd(before)
+        except (ValueError, OSError):  # closed meanwhile; ours must not stay, for its number will be somebody else's
+            signal.set_wakeup_fd(-1)
 
 
 @contextlib.contextmanager
