@@ -83,7 +83,8 @@ class ThreadPool(Strategy):
 
     def submit(self, job: Job) -> None:
         with self._lock:
-            if not self._takes():
+            if not self._takes():  # has_room() said yes, and an idle thread has begun to leave since
+                self._promised = True
                 raise Saturated
             short = self._waiting >= self._idle and len(self._threads) < self.max_threads
             if short and not self._start() and not self._threads:
