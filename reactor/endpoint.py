@@ -56,7 +56,7 @@ class Endpoint:
         self._alone = alone
         self._joined: set[Strategy] = set()
         self._waiting: deque[RequestJob] = deque()
-        self._on_empty: Callable[[], object] | None = None
+        self._on_empty: list[Callable[[], object]] = []
         self._listener = Listener(loop, self._take, self.strategy.has_room, self._gone)
         self._parking = Parking(loop, self.dispatch)
 
@@ -133,6 +133,9 @@ class Endpoint:
         """Any thread.  A turn is over and the connection wants another."""
         if self.loop.leads():
             self._take_back(connection)
+        elif self.state is CLOSED:  # by a strategy whose jobs are not waited for: no loop turns for it any more
+            connection.end()
+            connection.run()
         else:
             self.loop.post(self._take_back, connection)
 
@@ -152,7 +155,7 @@ class Endpoint:
         if job.state is RequestState.LEFT:
             move(job, RequestState.CLOSED)
         self.live.discard(job)
-        if self._on_empty is not None and not self.live:
+        if self._on_empty and not self.live:
             self.loop.post(self._check_empty)
 
     def owns(self, request: Any) -> bool:
@@ -240,14 +243,15 @@ class Endpoint:
             self.dispatch(connection)
 
     def when_empty(self, callback: Callable[[], object]) -> None:
-        self._on_empty = callback
+        """Call it once nothing is live.  More than one may wait: a drain, and a close that comes meanwhile."""
+        self._on_empty.append(callback)
         self.loop.post(self._check_empty)
 
     def _check_empty(self) -> None:
-        callback = self._on_empty
-        if callback is not None and not self.live:
-            self._on_empty = None
-            callback()
+        if not self.live:
+            waiting, self._on_empty = self._on_empty, []
+            for callback in waiting:
+                callback()
 
     def cut(self) -> list[RequestJob]:
         """Shut the sockets of what is live, so that handlers which wait for their client come back; return them."""
@@ -274,6 +278,11 @@ class Endpoint:
             self.dispatch(connection)
         if not self.strategy.waits_on_close:
             self._leave_strategies()
+
+    @property
+    def ended(self) -> bool:
+        """Any thread.  Whether all of it is closed; ``closed`` also opens when a loop ends that was to close it."""
+        return self.state is CLOSED
 
     def _leave_strategies(self) -> None:
         strategy = next(iter(self._joined), None)

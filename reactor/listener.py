@@ -109,7 +109,7 @@ class Listener:
             error = self._take()
             if error is not None and not self._go_on_after(error):
                 return
-            if self._undo is None:  # stopped, paused or closed by what was taken
+            if self._undo is None or self._loop.in_haste:  # stopped, paused or closed by what was taken
                 return
             if error is None:
                 self._failures = 0

@@ -2,7 +2,7 @@
 
 A turn has two parts.  First the poll: what is ready, due or posted goes into a queue, and nothing else happens.  Then
 the queue is run.  Users' code runs only in the second part, when the loop's own state is whole; whatever it raises
-leaves the rest of the queue in place for the next turn.
+leaves the rest of the queue in place for the next turn, and so does ``cut_short()``.
 
 Descriptors are reused by the kernel as soon as they are closed, so what waits in the queue is never a number but a
 Watch, which knows whether it still stands.  Two more facts of epoll are met here.  It forgets a closed descriptor
@@ -54,11 +54,15 @@ class Watch:
 
 
 class Loop:
-    """Loop thread, except for ``post()``, ``leads()`` and ``turning``, which any thread may ask."""
+    """Loop thread, except for ``post()``, ``cut_short()``, ``leads()`` and ``turning``, which any thread may ask.
+
+    in_haste  whether the turn that is under way is to end after the callback that it is at
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.turns = 0
+        self.in_haste = False
         self._selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._mailbox = Mailbox()
         self.post = self._mailbox.post
@@ -121,6 +125,11 @@ class Loop:
         """Any thread.  Whether some thread turns the loop."""
         return self._leader is not None
 
+    def cut_short(self) -> None:
+        """Any thread, any signal handler.  End the turn under way, or else the next one, after one callback more."""
+        self.in_haste = True
+        self.post(_nothing)
+
     @contextlib.contextmanager
     def led(self) -> Iterator[None]:
         """The calling thread turns the loop inside this block.
@@ -166,8 +175,22 @@ class Loop:
             self._empty_polls = 0
         elif waits and (timeout is None or self.clock() - began < timeout / 2):
             self._count_empty_poll()
-        for _ in range(len(ready)):
-            ready.popleft()()
+        try:
+            for _ in range(len(ready)):
+                ready.popleft()()
+                if self.in_haste:
+                    self.in_haste = False
+                    self._drop_polled()
+                    return
+        except BaseException:
+            self._drop_polled()
+            raise
+
+    def _drop_polled(self) -> None:
+        """What was polled and not called is polled again, and must not be called twice then."""
+        kept = [item for item in self._ready if not isinstance(item, Watch)]
+        self._ready.clear()
+        self._ready.extend(kept)
 
     def _count_empty_poll(self) -> None:
         self._empty_polls += 1
@@ -200,3 +223,7 @@ class Loop:
         unregistering would take them out of the set that both share."""
         self.close()
         self._lead, self._leader = threading.Lock(), None
+
+
+def _nothing() -> None:
+    pass

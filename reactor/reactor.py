@@ -182,7 +182,7 @@ class Reactor:
         Before ``run()``, it makes the next one return at once.
         """
         self._stopping = True
-        self._loop.post(_nothing)
+        self._loop.cut_short()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Any thread.  Wait at most ``timeout`` seconds until ``run()`` has ended; return whether it has.
@@ -295,9 +295,9 @@ class Reactor:
         loop = self._loop
         if loop.leads():
             endpoint.close()
-            return endpoint.closed.opened
+            return endpoint.ended
         deadline = None if timeout is None else loop.clock() + timeout
-        while not endpoint.closed.opened:
+        while not endpoint.ended:
             left = None if deadline is None else deadline - loop.clock()
             if left is not None and left <= 0:
                 return False
@@ -306,14 +306,14 @@ class Reactor:
                     endpoint.close()
                     if endpoint.runs_on(me):
                         return False
-                    loop.turn(0 if endpoint.closed.opened else left)
+                    loop.turn(0 if endpoint.ended else left)
             except Busy:
                 self._on_loop.add(endpoint.closed)
                 loop.post(endpoint.close)
                 if endpoint.runs_on(me):
                     return False
-                if loop.turning:
-                    endpoint.closed.wait(left)
+                if loop.turning and endpoint.closed.wait(left) and not endpoint.ended:
+                    endpoint.closed.shut()  # opened by the end of run(): whoever waits has to turn the loop himself
         return True
 
     @staticmethod
@@ -356,7 +356,3 @@ def _guarded(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         callback(*args)
     except Exception:
         log.exception("%r raised", callback)
-
-
-def _nothing() -> None:
-    pass
