@@ -48,7 +48,8 @@ class RequestJob:
             finally:
                 self.close()
             return
-        except BaseException:
+        except BaseException as error:
+            end_server(error)
             self.close()
             raise
         if again is None:

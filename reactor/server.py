@@ -269,8 +269,9 @@ class BaseServer:
                 self.handle_error(request, client_address)
             finally:
                 self._close_unowned(request)
-        except BaseException:
-            self._close_unowned(request)
+        except BaseException as error:
+            if not ends_server(error):  # else a job had the request, and has closed it
+                self._close_unowned(request)
             raise
         return None
 
