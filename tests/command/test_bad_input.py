@@ -1,0 +1,132 @@
+"""Whatever is wrong with what the user wrote: one line on standard error, nothing on standard output, status 2."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command.service import MODULE, PATIENCE, REACTOR
+
+MODULES = {
+    "fine.py": "from handlers import *\nclass Stream(StreamRequestHandler): pass\n"
+    "class Packet(DatagramRequestHandler): pass\nnumber = 7\n",
+    "raises.py": "raise RuntimeError('the database\\nis away')",
+    "exits.py": "import sys; sys.exit('no configuration')",
+    "broken.py": "def f(:\n",
+    "needs.py": "import not_installed_anywhere",
+}
+
+
+def refused(*arguments: str, cwd: Path) -> str:
+    """What the command says; it has to refuse, in one line."""
+    run = subprocess.run(
+        [*MODULE, *arguments], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert run.returncode == 2, run
+    assert run.stdout == ""
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("reactor")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), r"required: COMMAND"),
+        (("sing",), r"invalid choice: 'sing'"),
+        (("serve", "--loud"), r"unrecognized arguments: --loud"),
+        (("serve", "--bind", "http://127.0.0.1:80"), r"'http://127.0.0.1:80': write tcp://HOST:PORT, udp://"),
+        (("serve", "--bind", "tcp://127.0.0.1"), r"'tcp://127.0.0.1': the port is missing, as in tcp://"),
+        (("serve", "--bind", "tcp://127.0.0.1:-1"), r"'-1' is no port; write a number from 0"),
+        (("serve", "--bind", "tcp://127.0.0.1:65536"), r"'65536' is no port"),
+        (("serve", "--bind", "tcp://::1:80"), r"brackets and a port, as in tcp://\[::1\]:9000"),
+        (("serve", "--bind", "unix:"), r"'unix:': the path is missing"),
+        (("serve", "--bind", "unix:no/such/folder/s"), r"cannot bind unix:no/such/folder/s: .*make it first"),
+        (("serve", "--bind", "unix:" + "x" * 200), r"cannot bind unix:x+: AF_UNIX path too long"),
+        (("serve", "--bind", "tcp://192.0.2.1:0"), r"cannot bind tcp://192.0.2.1:0: .*no interface"),
+        (("serve", "--bind", "unix:fine.py"), r"cannot bind unix:fine.py: a file that is not a socket is there"),
+        (("serve", "--strategy", "threads"), r"strategy 'threads': threads takes a number"),
+        (("serve", "--strategy", "fork:-3"), r"strategy 'fork:-3': fork takes a number from 1 up"),
+        (("serve", "--strategy", "magic:4"), r"strategy 'magic:4': write inline, threads:N"),
+        (("serve", "--strategy", "prefork:2,fork:2"), r"a worker runs its jobs by Inline\(\) or a ThreadPool"),
+        (("serve", "--strategy", "inline", "--strategy", "inline"), r"2 strategies for 1 address: give one --strat"),
+        (("serve", "--backlog", "-1"), r"'-1': .* a whole number from 1 up"),
+        (("serve", "--drain-timeout", "-1"), r"'-1': the seconds to finish are a number from 0 up"),
+        (("serve", "--drain-timeout", "soon"), r"'soon': the seconds"),
+        (("serve", "fine"), r"handler 'fine': write MODULE:HANDLER"),
+        (("serve", "fine:"), r"handler 'fine:': write MODULE:HANDLER"),
+        (("serve", "missing:Echo"), r"handler 'missing:Echo': there is no module missing here"),
+        (("serve", "fine.py:Stream"), r"there is no module fine.py here; write fine:HANDLER"),
+        (("serve", "fine:Missing"), r"module fine \(.*fine.py\) has no Missing"),
+        (("serve", "fine:Stream.Missing"), r"module fine \(.*fine.py\) has no Stream.Missing"),
+        (("serve", "fine:number"), r"number is 7, and not a class or another callable"),
+        (("serve", "raises:Echo"), r"importing raises raised RuntimeError: the database is away"),
+        (("serve", "exits:Echo"), r"importing exits raised SystemExit: no configuration"),
+        (("serve", "broken:Echo"), r"importing broken raised SyntaxError in .*broken.py line 1"),
+        (("serve", "needs:Echo"), r"importing needs raised ModuleNotFoundError: .*'not_installed_anywhere'"),
+        (("serve", "fine:Packet", "--bind", "tcp://127.0.0.1:0"), r"Packet cannot be served at tcp://127.0.0.1:0"),
+        (("serve", "fine:Stream", "--bind", "unixgram:s"), r"StreamRequestHandler takes connections: bind tcp://"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)
+def test_a_mistake_is_told_in_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(text)
+    assert re.search(says, refused(*arguments, cwd=tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_an_address_in_use(kind: str, tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        if kind == "tcp":
+            other.listen()
+        address = f"{kind}://127.0.0.1:{other.getsockname()[1]}"
+        line = refused("serve", "--bind", address, cwd=tmp_path)
+    assert f"cannot bind {address}: Address already in use: another socket has it" in line
+
+
+def test_a_unix_path_in_use_and_what_was_bound_before_it_is_gone(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "live"))
+        other.listen()
+        line = refused("serve", "--bind", "unix:first", "--bind", "unix:live", cwd=tmp_path)
+    assert "a running server answers there" in line
+    assert {path.name for path in tmp_path.iterdir()} == {"live"}
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    """Sysfs lets nobody make a file, root neither."""
+    folder = Path("/sys/kernel") if sys.platform == "linux" else tmp_path
+    if folder is tmp_path:
+        tmp_path.chmod(0o500)
+    line = refused("serve", "--bind", f"unix:{folder}/reactor.sock", cwd=Path("/"))
+    assert re.search(r"cannot bind unix:\S+: (Permission denied|Operation not permitted|Read-only file system)", line)
+
+
+def test_a_user_s_handlers_module_hides_ours(tmp_path: Path) -> None:
+    (tmp_path / "handlers.py").write_text("")
+    line = refused("serve", cwd=tmp_path)
+    assert str(tmp_path / "handlers.py") in line
+    assert "rename that file" in line
+
+
+def test_the_script_names_the_file_when_it_was_ours_that_was_meant(tmp_path: Path) -> None:
+    """The script does not begin in the current directory: there it is our own package that ``handlers:X`` finds."""
+    (tmp_path / "handlers.py").write_text("class Mine: pass")
+    run = subprocess.run(
+        [REACTOR, "serve", "handlers:Mine"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert re.search(r"module handlers \(.*handlers/__init__.py\) has no Mine", run.stderr)
