@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reactor.job import RequestJob
+from reactor.job import RequestJob, attempt
 from reactor.lifecycle import RequestState, move
 
 PARKED, READY, ENDING, RUNNING, CLOSED = (
@@ -39,25 +39,27 @@ class Connection(RequestJob):
         self.parked_in_turn = 0
 
     def turn(self) -> Any:
-        if self.handler is None:
-            return self.server.finish_request(self.request, self.client_address)
-        if self.ending:
-            return self.handler.expire()
-        return self.handler.run()
+        handler = self.handler
+        if handler is None:
+            return super().turn()
+        turn = handler.expire if self.ending else handler.run
+        return attempt(self.server, self.request, self.client_address, turn)
 
-    def go_on(self, again: Any) -> None:
-        if getattr(again, "next_turn", None) is None:  # a finish_request() of the user's returned something else
-            self.close()
-            return
-        self.handler = again
-        self.thread = None
-        move(self, PARKED if again.waits else READY)
+    def go_on(self, handler: Any) -> None:
+        self.handler = handler
+        move(self, PARKED if handler.waits else READY)
         if self.hand_on is not None:
             self.hand_on(self)
 
+    def begun(self, handler: Any) -> None:
+        """The first turn was taken before there was a job: the handler wants another."""
+        move(self, RUNNING)
+        self.go_on(handler)
+
     def run_out(self) -> None:
         self.hand_on = None
-        self.run()
+        if self.state is not PARKED:
+            self.run()
         while self.state is not CLOSED:
             if self.state is PARKED:
                 if self._wait() and not (self.at_end() and self.heard_end()):

@@ -57,7 +57,9 @@ class Endpoint:
         self._joined: set[Strategy] = set()
         self._waiting: deque[RequestJob] = deque()
         self._on_empty: list[Callable[[], object]] = []
-        self._listener = Listener(loop, self._take, self.strategy.has_room, self._gone)
+        #: Whether every job is run where it was admitted: then a request that ends in one turn needs none.
+        self.direct = self.strategy.here().inline
+        self._listener = Listener(loop, self._gone)
         self._parking = Parking(loop, self.dispatch)
 
     # -- what the strategy may ask
@@ -65,7 +67,8 @@ class Endpoint:
     def accept_here(self) -> None:
         self._joined.add(self.strategy)
         batch = self.batch if self.server.begin_batches() else 1
-        if not self._listener.start(self.server, batch):
+        room = None if self.direct else self.strategy.has_room
+        if not self._listener.start(self.server, self.server.taker(), room, batch):
             self._gone()
 
     def accept_alone(self, inner: Strategy, beside: Sequence[Any], lifeline: int, timeout: float) -> None:
@@ -81,9 +84,16 @@ class Endpoint:
 
     # -- a request's way
 
-    def _take(self) -> OSError | None:
-        error: OSError | None = self.server.take_in_loop()
-        return error
+    def go_on(self, connection: Connection, handler: Any) -> None:
+        """A request that was run where it came in wants another turn: now it needs a job."""
+        self.live.add(connection)
+        connection.settle = self.settled
+        if self.state is RESTING and not self.loop.turning:
+            connection.begun(handler)
+            connection.run_out()
+        else:
+            connection.hand_on = self.hand_on
+            connection.begun(handler)
 
     def admit(self, job: RequestJob) -> None:
         """A verified request comes in.  The loop's thread, or the one that calls ``handle_request()``."""
@@ -300,6 +310,8 @@ class Endpoint:
     def abandon(self, keep: Sequence[Any]) -> None:
         """Forked child.  Close its copies of the server's socket and of every request's, but for those in ``keep``."""
         kept = {id(held) for held in keep}
+        for strategy in self._joined:
+            strategy.abandon()
         self._parking.abandon()
         held = [self.server.socket, *(thing for job in self.live for thing in job.holds())]
         for thing in held:

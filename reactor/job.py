@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any
 
-from reactor.errors import end_server
-from reactor.lifecycle import RequestState, move
+from reactor.errors import IllegalMove, end_server
+from reactor.lifecycle import RequestState, move, moved
 
 ADMITTED, RUNNING, LEFT, CLOSED = RequestState.ADMITTED, RequestState.RUNNING, RequestState.LEFT, RequestState.CLOSED
 
 
 def unsettled(job: Any) -> None:
     """What ``settle`` is before the server fills it."""
+
+
+def attempt(server: Any, request: Any, client_address: Any, turn: Callable[..., Any], *args: Any) -> Any:
+    """Worker thread.  One turn of a request; the request is closed here, once, unless it wants another.
+
+    Returns the handler that wants another turn, or None when the request is done.  An Exception goes to the server's
+    ``handle_error()``; what that raises, and other BaseExceptions, end the thread, and are marked so.
+    """
+    try:
+        again = turn(*args)
+    except Exception:  # noqa: BLE001  # the second door
+        try:
+            server.handle_error(request, client_address)
+        except BaseException as error:
+            end_server(error)
+            raise
+        finally:
+            server.shutdown_request(request)
+        return None
+    except BaseException as error:
+        end_server(error)
+        server.shutdown_request(request)
+        raise
+    # A finish_request() of the user's may return anything: what knows no turns is not called again.
+    if again is None or getattr(again, "next_turn", None) is None:
+        server.shutdown_request(request)
+        return None
+    return again
 
 
 class RequestJob:
@@ -34,44 +62,36 @@ class RequestJob:
         self.thread: int | None = None
 
     def run(self) -> None:
-        """Worker thread.  The whole request.  An Exception goes to ``handle_error()``; others end the thread."""
-        move(self, RUNNING)
-        self.thread = threading.get_ident()
+        """Worker thread.  One turn; it closes and settles the request, or hands it on.  See ``attempt()``."""
+        self.state = RUNNING if self.state is ADMITTED else moved(self, RUNNING)
+        self.thread = get_ident()
+        again = None
         try:
             again = self.turn()
-        except Exception:  # noqa: BLE001  # the second door
-            try:
-                self.server.handle_error(self.request, self.client_address)
-            except BaseException as error:
-                end_server(error)
-                raise
-            finally:
-                self.close()
-            return
-        except BaseException as error:
-            end_server(error)
-            self.close()
-            raise
-        if again is None:
-            self.close()
-        else:
+        finally:
+            self.thread = None
+            if again is None:
+                self.state = CLOSED  # from RUNNING it always may
+                self.settle(self)
+        if again is not None:
             self.go_on(again)
 
     def turn(self) -> Any:
-        """One call of the handler.  Returns what wants another turn, or None when the request is done."""
-        return self.server.finish_request(self.request, self.client_address)
+        """One call of the handler.  Returns what wants another turn, or None when the request is closed."""
+        request, client_address = self.request, self.client_address
+        server = self.server
+        return attempt(server, request, client_address, server.finish_request, request, client_address)
 
-    def go_on(self, again: Any) -> None:
-        """What came back from ``finish_request()`` is not ours to call again: the request is done."""
-        self.close()
+    def go_on(self, handler: Any) -> None:
+        """The handler wants another turn."""
+        raise IllegalMove(f"{self!r} has one turn, and {handler!r} wants another")
 
     def run_out(self) -> None:
         """Forked child, or no loop to wait in: all turns to the end."""
         self.run()
 
     def close(self) -> None:
-        """Close the request by the server's hook, then settle."""
-        self.thread = None
+        """Its owner.  Close a request that is not to run (again), by the server's hook; then settle."""
         move(self, CLOSED)
         try:
             self.server.shutdown_request(self.request)

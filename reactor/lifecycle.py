@@ -72,3 +72,9 @@ def move(owner: Any, state: IntEnum) -> None:
     if state not in MOVES[owner.state]:
         raise IllegalMove(f"{owner!r} cannot go from {owner.state.name} to {state.name}")
     owner.state = state
+
+
+def moved(owner: Any, state: Any) -> Any:
+    """As ``move()``, and return the state."""
+    move(owner, state)
+    return state

@@ -36,26 +36,17 @@ class Pause(Enum):
 
 
 class Listener:
-    """Loop thread.
+    """Loop thread.  ``gone()`` is called when the socket turns out to be closed."""
 
-    take     takes one request off the socket; returns None, or the OSError that stopped it
-    room     whether the strategy has room for one more
-    gone     called when the socket turns out to be closed
-    """
-
-    def __init__(
-        self,
-        loop: Loop,
-        take: Callable[[], OSError | None],
-        room: Callable[[], bool],
-        gone: Callable[[], object],
-    ) -> None:
+    def __init__(self, loop: Loop, gone: Callable[[], object]) -> None:
         self._loop = loop
-        self._take = take
-        self._room = room
         self._gone = gone
         self._socket: Any = None
+        self._take: Callable[[], OSError | None] = _nothing_there
+        self._room: Callable[[], bool] | None = None
         self._batch = BATCH
+        self._limit = 1
+        self._full = 0
         self._undo: Callable[[], None] | None = None
         self._reasons: set[Pause] = set()
         self._silent_until = 0.0
@@ -65,10 +56,17 @@ class Listener:
     def listening(self) -> bool:
         return self._undo is not None
 
-    def start(self, sock: Any, batch: int) -> bool:
-        """Listen on anything with a ``fileno()``, as it is now; False when that is closed."""
-        self._socket = sock
-        self._batch = batch
+    def start(
+        self, sock: Any, take: Callable[[], OSError | None], room: Callable[[], bool] | None, batch: int
+    ) -> bool:
+        """Listen on anything with a ``fileno()``, as it is now; False when that is closed.
+
+        take   takes one request off the socket; returns None, or the OSError that stopped it
+        room   whether there is room for one more; None: always
+        batch  how many may be taken in one turn
+        """
+        self._socket, self._take, self._room = sock, take, room
+        self._batch, self._limit, self._full = batch, 1, 0
         self._reasons.clear()
         return self._listen()
 
@@ -102,23 +100,32 @@ class Listener:
             undo()
 
     def _readable(self) -> None:
-        for _ in range(self._batch):
-            if not self._room():
+        take, room, loop = self._take, self._room, self._loop
+        for taken in range(self._limit):
+            if room is not None and not room():
                 self.pause(Pause.SATURATED)
                 return
-            error = self._take()
-            if error is not None and not self._go_on_after(error):
-                return
-            if self._undo is None or self._loop.in_haste:  # stopped, paused or closed by what was taken
-                return
+            error = take()
             if error is None:
                 self._failures = 0
+            elif error.errno in NOTHING:
+                self._limit, self._full = max(1, taken), 0
+                return
+            elif not self._go_on_after(error):
+                return
+            if self._undo is None or loop.in_haste:  # stopped, paused or closed by what was taken
+                return
+        self._grow()
+
+    def _grow(self) -> None:
+        """The limit follows the crowd, so that a lone client does not cost a second, vain try each time."""
+        self._full += 1
+        if self._full > 1 and self._limit < self._batch:
+            self._limit, self._full = min(2 * self._limit, self._batch), 0
 
     def _go_on_after(self, error: OSError) -> bool:
         """Whether to take another.  Most errors are those of one client who came and went."""
         code = error.errno
-        if code in NOTHING:
-            return False
         if code in EXHAUSTED:
             self._rest(error)
             return False
@@ -149,3 +156,7 @@ class Listener:
         self._silent_until = now + SILENCE
         self.pause(Pause.RESOURCES)
         self._loop.call_at(now + REST, self.resume, Pause.RESOURCES)
+
+
+def _nothing_there() -> OSError | None:
+    return BlockingIOError(errno.EAGAIN, "not listening")

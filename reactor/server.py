@@ -18,13 +18,15 @@ from typing import Any, ClassVar
 from reactor.connection import Connection
 from reactor.endpoint import Endpoint
 from reactor.errors import UsageError, ends_server
-from reactor.job import RequestJob
+from reactor.job import RequestJob, attempt
 from reactor.lifecycle import EndpointState
 from reactor.packet import Datagram, Packet
 from reactor.reactor import Reactor
 from reactor.sockets import UnixPath, bind, bind_unix
 from strategies.contract import Strategy
 from strategies.inline import Inline
+
+SHUT_WR = int(socket.SHUT_WR)
 
 Handler = Callable[[Any, Any, Any], Any]
 
@@ -192,7 +194,13 @@ class BaseServer:
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
-        self.attach().admit(self.job_class(self, request, client_address))
+        endpoint = self.endpoint or self.attach()
+        if not endpoint.direct:
+            endpoint.admit(self.job_class(self, request, client_address))
+            return
+        handler = attempt(self, request, client_address, self.finish_request, request, client_address)
+        if handler is not None:
+            endpoint.go_on(Connection(self, request, client_address), handler)
 
     def finish_request(self, request: Any, client_address: Any) -> Any:
         """Make an instance of ``RequestHandlerClass`` and have it work.
@@ -243,13 +251,14 @@ class BaseServer:
     def end_batches(self) -> None:
         """Undo ``begin_batches()``."""
 
-    def take_in_loop(self) -> OSError | None:
-        """As ``take()``, by way of a ``handle_request()`` that the user may have defined."""
-        if overrides(self, "handle_request", BaseServer):
-            self._error = None
-            self.handle_request()
-            return self._error
-        return self.take()
+    def taker(self) -> Callable[[], OSError | None]:
+        """How the loop takes one request: ``take()``, or a ``handle_request()`` that the user has defined."""
+        return self._take_by_request if overrides(self, "handle_request", BaseServer) else self.take
+
+    def _take_by_request(self) -> OSError | None:
+        self._error = None
+        self.handle_request()
+        return self._error
 
     def take(self) -> OSError | None:
         """Take one request and process it: get, verify, process.  Returns the OSError that ``get_request()`` raised."""
@@ -359,15 +368,17 @@ class TCPServer(BaseServer):
             return accepted
         # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
         fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-        request = socket.socket(int(self.address_family), int(self.socket_type), 0, fd)
+        request = socket.socket(self.address_family, self.socket_type, 0, fd)
         if not FOREIGN_ACCEPT_BLOCKS:
             request.setblocking(True)
         return request, address
 
     def shutdown_request(self, request: Any) -> None:
         """Say goodbye to the client, then close."""
-        with contextlib.suppress(OSError):  # it has gone first
-            request.shutdown(socket.SHUT_WR)
+        try:  # noqa: SIM105  # contextlib.suppress() takes longer than the system call
+            request.shutdown(SHUT_WR)
+        except OSError:  # it has gone first
+            pass
         self.close_request(request)
 
     def close_request(self, request: Any) -> None:

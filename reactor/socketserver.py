@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from reactor.job import RequestJob
@@ -166,8 +166,8 @@ class BaseServer(NativeServer):
         if self.__is_shut_down.used and not (self.reactor is not None and self.reactor.runs_here()):
             self.__is_shut_down.wait()
 
-    def take_in_loop(self) -> OSError | None:
-        return self.take()
+    def taker(self) -> Callable[[], OSError | None]:
+        return self.take
 
     def take(self) -> OSError | None:
         self._error = None

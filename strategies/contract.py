@@ -6,9 +6,10 @@ A strategy decides who accepts (``open``), who runs a job (``submit``) and how i
 Rules that every strategy keeps, and that ``tests/contract`` holds each of ours to:
 
 * ``submit()`` never settles the job before it returns.  A job that the caller should run itself is given back.
-* A full strategy says so in ``has_room()``; having said so, it calls ``room()`` on each of its endpoints once that
-  has changed.  It never blocks, sleeps or queues without a bound.
-* Endings arrive by callback, through ``Host.post``, never inside the call that began them being waited for.
+* A full strategy says so, by ``has_room()`` or by raising Saturated; having said so, it calls ``room()`` on each of its
+  endpoints once that has changed.  It never blocks, sleeps or queues without a bound.
+* Endings arrive by callback, on the loop's thread, once for each that was asked for: nothing here waits for them.
+* What a strategy holds open it gives back in a child that forks beside it (``abandon()``).
 """
 
 from __future__ import annotations
@@ -89,11 +90,15 @@ class Strategy:
     #: Whether it makes processes.  Such strategies are opened first, before any of the others can start a thread.
     forks: ClassVar[bool] = False
 
+    #: Whether ``submit()`` gives every job back: then the server need not make one of a request that ends at once.
+    inline: ClassVar[bool] = False
+
     #: Whether closing a server waits until the strategy has ended.
     waits_on_close: bool = True
 
     host: Host | None = None
     endpoints: tuple[Endpoint, ...] = ()
+    _dones: tuple[Callable[[], object], ...] = ()  # who waits for the end that is under way
 
     def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
         """Begin to serve these endpoints; says who accepts for them.  May be called again, with others."""
@@ -118,7 +123,7 @@ class Strategy:
     def submit(self, job: Job) -> Job | None:
         """Take the job (None), or give it back for the caller to ``run()`` at once on its own thread.
 
-        Raises Saturated when there is no room.
+        Raises Saturated when there is no room, which promises a later ``room()`` too.
         """
         raise NotImplementedError(f"{type(self).__name__} has to define submit(job)")
 
@@ -130,6 +135,13 @@ class Strategy:
         """The loop is about to rest: stop accepting on your own, then call ``done``.  Jobs may go on."""
         done()
 
+    def retire(self, endpoint: Endpoint, done: Callable[[], object]) -> None:
+        """The loop takes no more requests for this endpoint: nor may you, on your own.  Then call ``done``.
+
+        The endpoint stays, and may be opened again.  Others that share the strategy go on.
+        """
+        done()
+
     def cut(self) -> Sequence[Job]:
         """A deadline has passed: hurry what runs, and return the jobs that had not begun."""
         return ()
@@ -139,16 +151,27 @@ class Strategy:
         self.endpoints = tuple(e for e in self.endpoints if e is not endpoint)
         if self.endpoints:
             done()
-        else:
-            self.end(self._ended(done))
+            return
+        ending = bool(self._dones)
+        self._dones += (done,)
+        if not ending:
+            self.end(self._ended)
 
-    def _ended(self, done: Callable[[], object]) -> Callable[[], object]:
-        def ended() -> None:
-            if not self.endpoints:
-                self.host = None
+    def _ended(self) -> None:
+        dones, self._dones = self._dones, ()
+        if not self.endpoints:
+            self.host = None
+        for done in dones:
             done()
 
-        return ended
+    def abandon(self) -> None:
+        """Forked child.  Forget the parent's host, endpoints, threads and children, and close your descriptors.
+
+        May be called twice.  The strategy can be opened anew after it: a worker's inner one is.
+        """
+        self.host = None
+        self.endpoints = ()
+        self._dones = ()
 
     def end(self, done: Callable[[], object]) -> None:
         """No endpoint is left: end threads and children, then call ``done`` on the loop's thread."""

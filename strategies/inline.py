@@ -11,5 +11,7 @@ class Inline(Strategy):
     Right for handlers that answer at once.  A handler that waits makes everybody wait.
     """
 
+    inline = True
+
     def submit(self, job: Job) -> Job | None:
         return job
