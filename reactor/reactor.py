@@ -235,6 +235,7 @@ class Reactor:
         def rest() -> None:
             if server.endpoint is not None and server.endpoint.state is EndpointState.SERVING:
                 server.endpoint.rest()
+                server.strategy.retire(server.endpoint, lambda: None)
                 self._some_left = True
 
         self._soon_on_loop(rest)
