@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from strategies.contract import Endpoint, Host, Job, Strategy
@@ -38,7 +39,8 @@ class Prefork(Strategy):
         self.inner = inner
         self.stop_timeout = stop_timeout
         self._supervisor: Supervisor | None = None
-        self._stopping: Supervisor | None = None
+        self._stopping: set[Supervisor] = set()
+        self._on_stopped: list[Callable[[], object]] = []
 
     @property
     def pids(self) -> frozenset[int]:
@@ -46,11 +48,19 @@ class Prefork(Strategy):
         return frozenset(self._supervisor.children.pids if self._supervisor else ())
 
     def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
-        if self._supervisor is not None:
-            raise RuntimeError(f"the workers of {self!r} are running already; add its servers before the loop runs")
         self.join_host(host, endpoints)
-        self._supervisor = Supervisor(host, self.workers, self._work, self.stop_timeout + MARGIN)
-        self._supervisor.start()
+        self._change_workers(host)
+
+    def _change_workers(self, host: Host) -> None:
+        """Workers for the endpoints as they are now; after that those from before are stopped, so there is no gap."""
+        before, self._supervisor = self._supervisor, None
+        try:
+            if self.endpoints:
+                self._supervisor = Supervisor(host, self.workers, self._work, self.stop_timeout + MARGIN)
+                self._supervisor.start()
+        finally:
+            if before is not None:
+                self._stop(before)
 
     def _work(self, lifeline: int) -> None:
         """Forked child."""
@@ -65,16 +75,53 @@ class Prefork(Strategy):
 
     def halt(self, done: Callable[[], object]) -> None:
         supervisor, self._supervisor = self._supervisor, None
-        if supervisor is None:
-            done()
+        if supervisor is not None:
+            self._stop(supervisor)
+        self._when_stopped(done)
+
+    def _stop(self, supervisor: Supervisor) -> None:
+        self._stopping.add(supervisor)
+        supervisor.stop(functools.partial(self._stopped, supervisor))
+
+    def _stopped(self, supervisor: Supervisor) -> None:
+        self._stopping.discard(supervisor)
+        if not self._stopping:
+            waiting, self._on_stopped = self._on_stopped, []
+            for done in waiting:
+                done()
+
+    def _when_stopped(self, done: Callable[[], object]) -> None:
+        if self._stopping:
+            self._on_stopped.append(done)
         else:
-            self._stopping = supervisor
-            supervisor.stop(done)
+            done()
+
+    def retire(self, endpoint: Endpoint, done: Callable[[], object]) -> None:
+        self.endpoints = tuple(e for e in self.endpoints if e is not endpoint)
+        if self._supervisor is not None and self.host is not None:
+            self._change_workers(self.host)
+        self._when_stopped(done)
+
+    def close(self, endpoint: Endpoint, done: Callable[[], object]) -> None:
+        if self._supervisor is not None and endpoint in self.endpoints and len(self.endpoints) > 1:
+            self.retire(endpoint, done)  # workers have a copy of its socket
+        else:
+            super().close(endpoint, done)
 
     def cut(self) -> Sequence[Job]:
-        if self._stopping is not None:
-            self._stopping.cut()
-        return ()
+        for supervisor in self._stopping:
+            supervisor.cut()
+        return self.inner.cut()
+
+    def abandon(self) -> None:
+        super().abandon()
+        for supervisor in (self._supervisor, *self._stopping):
+            if supervisor is not None:
+                supervisor.abandon()
+        self._supervisor = None
+        self._stopping = set()
+        self._on_stopped = []
+        self.inner.abandon()
 
     def end(self, done: Callable[[], object]) -> None:
         self.halt(done)

@@ -37,7 +37,7 @@ class Supervisor:
         self._back_off = 0.0
         self._later: set[Undo] = set()
         self._done: Callable[[], object] | None = None
-        self._lifeline = os.pipe()
+        self._lifeline: tuple[int, ...] = os.pipe()
 
     def start(self) -> None:
         for _ in range(self._count):
@@ -55,6 +55,7 @@ class Supervisor:
     def _work(self) -> None:
         """Forked child."""
         reading, writing = self._lifeline
+        self._lifeline = ()  # the reading end is the body's now
         os.close(writing)
         self._body(reading)
 
@@ -65,8 +66,7 @@ class Supervisor:
                 self._stopped()
             return
         if status != 0:
-            how = f"was killed by signal {-status}" if status < 0 and status != LOST else f"exited with {status}"
-            log.warning("worker %d %s after %.1f s; replacing it", pid, how, age)
+            log.warning("worker %d %s after %.1f s; replacing it", pid, _how(status), age)
         if age >= HARDLY_LIVED:
             self._back_off = 0.0
             self._spawn()
@@ -99,9 +99,25 @@ class Supervisor:
         """The deadline of somebody else has passed: KILL now."""
         self.children.signal(signal.SIGKILL)
 
-    def _stopped(self) -> None:
-        for fd in self._lifeline:
+    def abandon(self) -> None:
+        """Forked child that is no worker of this one.  A copy of the lifeline would keep the workers from seeing the
+        master's end."""
+        self.children.abandon()
+        self._close_lifeline()
+
+    def _close_lifeline(self) -> None:
+        lifeline, self._lifeline = self._lifeline, ()
+        for fd in lifeline:
             os.close(fd)
+
+    def _stopped(self) -> None:
+        self._close_lifeline()
         done, self._done = self._done, None
         if done is not None:
             done()
+
+
+def _how(status: int) -> str:
+    if status == LOST:
+        return "was waited for by somebody else"
+    return f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
