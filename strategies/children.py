@@ -32,7 +32,7 @@ log = logging.getLogger("strategies")
 
 GRACE = 1.0  # seconds between TERM and KILL, when a child is cut
 POLL = 0.02  # seconds between two looks at a child that has no descriptor, or whose descriptor came too early
-LOST = -1  # the status of a child that somebody else has waited for
+LOST = -1000  # the status of a child that somebody else has waited for: no signal has that number
 
 #: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.
 CAUGHT = tuple(
@@ -56,6 +56,7 @@ class Children:
         self.spawned = 0
         self._undo: dict[int, Undo] = {}
         self._gone: dict[int, Gone] = {}
+        self._sentinels: dict[int, int] = {}
         self._warned = False
 
     def __len__(self) -> int:
@@ -71,9 +72,21 @@ class Children:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # a closed or broken stream has nothing to print twice
                 stream.flush()
+        # Changing the mask runs the handlers of signals that have come, and a handler may raise (Ctrl-C): so the old
+        # mask is known before, and put back when the child is on the books.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+            pid = self._fork(host, body, gone, mask, threaded)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return pid
+
+    def _fork(
+        self, host: Host, body: Callable[[], object], gone: Gone, mask: set[int | signal.Signals], threaded: bool
+    ) -> int:
         pidfd = hasattr(os, "pidfd_open")
         reading, writing = (-1, -1) if pidfd else os.pipe()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
         try:
             pid = _fork_quietly() if threaded else os.fork()
             if pid == 0:
@@ -83,8 +96,6 @@ class Children:
                 os.close(reading)
                 os.close(writing)
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self.pids.add(pid)
         self.spawned += 1
         self._gone[pid] = gone
@@ -100,20 +111,24 @@ class Children:
         return pid
 
     def _watch(self, host: Host, pid: int, sentinel: int) -> None:
-        unwatch: list[Undo] = []
-
-        def undo() -> None:
-            for step in unwatch:
-                step()
-            os.close(sentinel)
-
         def readable() -> None:
             if not self._reap(pid):
                 self._undo.pop(pid)()
                 self._look_again(host, pid)
 
+        try:
+            unwatch = host.watch(sentinel, readable)
+        except OSError:  # the selector is out of room: by the clock, too
+            os.close(sentinel)
+            self._look_again(host, pid)
+            return
+
+        def undo() -> None:
+            unwatch()
+            os.close(self._sentinels.pop(pid))
+
+        self._sentinels[pid] = sentinel
         self._undo[pid] = undo
-        unwatch.append(host.watch(sentinel, readable))
 
     def _look_again(self, host: Host, pid: int) -> None:
         def look() -> None:
@@ -148,6 +163,13 @@ class Children:
         self._gone.pop(pid)(pid, code)
         return True
 
+    def abandon(self) -> None:
+        """Forked child.  Close the copies of the sentinels of its siblings, which are not its own children."""
+        for sentinel in self._sentinels.values():
+            os.close(sentinel)
+        for table in (self._sentinels, self._undo, self._gone, self.pids):
+            table.clear()
+
     def signal(self, number: int) -> None:
         """Send a signal to every child.  None is missed, and no stranger hit: an unreaped pid is not given anew."""
         for pid in tuple(self._undo):
@@ -170,7 +192,7 @@ class Children:
 
     def _warn_of_threads(self) -> bool:
         me = threading.current_thread()
-        others = [thread.name for thread in threading.enumerate() if thread is not me]
+        others = [thread.name for thread in threading.enumerate() if thread is not me and thread.is_alive()]
         if others and not self._warned:
             self._warned = True
             warnings.warn(

@@ -34,6 +34,7 @@ class ForkPerRequest(Strategy):
         self.max_children = max_children
         self.children = Children()
         self._promised = False
+        self._refused = False  # the system had no process when it was asked last
         self._on_empty: Callable[[], object] | None = None
 
     def has_room(self) -> bool:
@@ -45,15 +46,19 @@ class ForkPerRequest(Strategy):
         if host is None:
             raise RuntimeError(f"{self!r} is not open")
         if len(self.children) >= self.max_children:
+            self._promised = True
             raise Saturated
         try:
             self.children.spawn(host, functools.partial(self._serve, job), functools.partial(self._gone, job))
         except OSError as error:
             if error.errno not in NO_PROCESS:
                 raise
-            log.warning("%r: %s; trying again in %g s", self, error, REST)
+            if not self._refused:  # once for each time that there are none left
+                log.warning("%r: %s; trying again every %g s", self, error, REST)
+            self._refused = True
             host.call_at(time.monotonic() + REST, self.tell_room)
             raise Saturated from error
+        self._refused = False
         job.leave()
 
     def _serve(self, job: Job) -> None:
@@ -85,6 +90,12 @@ class ForkPerRequest(Strategy):
         if self.host is not None:
             self.children.cut(self.host)
         return ()
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.children.abandon()
+        self._promised = self._refused = False
+        self._on_empty = None
 
     def __repr__(self) -> str:
         return f"ForkPerRequest(max_children={self.max_children})"
