@@ -40,6 +40,7 @@ class ThreadPerRequest(Strategy):
         self._names = itertools.count(1)
         self._lock = threading.Lock()
         self._promised = False
+        self._refused = False  # the system had no thread when it was asked last
         self._on_empty: Callable[[], object] | None = None
 
     @property
@@ -54,6 +55,7 @@ class ThreadPerRequest(Strategy):
     def submit(self, job: Job) -> None:
         with self._lock:
             if len(self.threads) >= self.max_threads:
+                self._promised = True
                 raise Saturated
             thread = threading.Thread(
                 target=self._work, args=(job,), name=f"ThreadPerRequest-{next(self._names)}", daemon=self.daemon
@@ -62,11 +64,15 @@ class ThreadPerRequest(Strategy):
         try:
             thread.start()
         except RuntimeError as error:
-            log.warning("%r: %s; going on with %d threads", self, error, len(self.threads) - 1)
-            self._left(thread)
+            if not self._refused:  # once for each time that there are none left
+                log.warning("%r: %s; going on with %d threads", self, error, len(self.threads) - 1)
+            self._refused = True
+            with self._lock:
+                self.threads.discard(thread)
             if self.host is not None:
                 self.host.call_at(time.monotonic() + RETRY, self.tell_room)
             raise Saturated from error
+        self._refused = False
 
     def _work(self, job: Job) -> None:
         """Worker thread."""
@@ -83,18 +89,22 @@ class ThreadPerRequest(Strategy):
         with self._lock:
             self.threads.discard(thread)
             owed, self._promised = self._promised, False
-            on_empty = self._on_empty if not self.threads else None
+            on_empty = None
+            if not self.threads:
+                on_empty, self._on_empty = self._on_empty, None
         if owed:
             self.tell_room()
         if on_empty is not None and self.host is not None:
             self.host.post(on_empty)
 
     def end(self, done: Callable[[], object]) -> None:
+        if not self.waits_on_close:  # nobody waits for them
+            done()
+            return
         with self._lock:
             threads = tuple(self.threads)
 
             def ended() -> None:
-                self._on_empty = None
                 for thread in threads:
                     thread.join()  # all have done their jobs; what is left of them is a few bytecodes
                 done()
@@ -103,6 +113,13 @@ class ThreadPerRequest(Strategy):
                 self._on_empty = ended
         if not threads:
             done()
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._lock = threading.Lock()
+        self.threads = set()
+        self._promised = self._refused = False
+        self._on_empty = None
 
     def __repr__(self) -> str:
         return f"ThreadPerRequest(max_threads={self.max_threads}, daemon={self.daemon})"

@@ -59,16 +59,17 @@ class ThreadPool(Strategy):
         self._threads: set[threading.Thread] = set()
         self._idle = 0  # threads that wait for a job, or are on their way to
         self._waiting = 0  # jobs handed in that no thread has taken
-        self._promised = False  # has_room() said no: a room() is owed
-        self._ended_callback: Callable[[], object] | None = None
+        self._promised = False  # we said that there is no room: a room() is owed
+        self._refused = False  # the system had no thread when it was asked last; it is asked again by and by
+        self._ending: Callable[[], object] | None = None
+        self._joining: set[threading.Thread] = set()  # who is there at the end
 
     def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
         if self._jobs.closed:
             raise RuntimeError(f"{self!r} is still closing; open it again when server_close() has returned")
         super().open(host, endpoints)
         with self._lock:
-            while len(self._threads) < self.min_threads and self._start():
-                pass
+            self._start_missing()
 
     def has_room(self) -> bool:
         with self._lock:
@@ -78,17 +79,20 @@ class ThreadPool(Strategy):
             return False
 
     def _takes(self) -> bool:
+        if self._refused and not self._threads:
+            return False
         spare = self.max_threads - len(self._threads)
         return self._waiting < self._idle + spare + self.queue
 
     def submit(self, job: Job) -> None:
         with self._lock:
-            if not self._takes():  # has_room() said yes, and an idle thread has begun to leave since
+            if self._jobs.closed:
+                raise RuntimeError(f"{self!r} is closing, and takes no more jobs")
+            if not self._takes():
                 self._promised = True
                 raise Saturated
             short = self._waiting >= self._idle and len(self._threads) < self.max_threads
             if short and not self._start() and not self._threads:
-                self._promised = True
                 raise Saturated
             self._waiting += 1
             self._jobs.put(job)
@@ -96,22 +100,51 @@ class ThreadPool(Strategy):
     def _start(self) -> bool:
         """Start one thread, under the lock.  False when the system has none left; then it is asked again later."""
         thread = threading.Thread(target=self._work, name=f"ThreadPool-{next(self._names)}", daemon=True)
+        self._threads.add(thread)  # before it runs: it looks how many there are, to know whether it may leave
+        self._idle += 1
         try:
             thread.start()
         except RuntimeError as error:
-            log.warning("%r: %s; going on with %d threads", self, error, len(self._threads))
-            if self.host is not None and not self._threads:
-                self.host.call_at(time.monotonic() + RETRY, self.tell_room)
+            self._threads.discard(thread)
+            self._idle -= 1
+            if not self._refused and self.host is not None:
+                log.warning("%r: %s; going on with %d threads", self, error, len(self._threads))
+                self.host.post(self._ask_later)
+            self._refused = True
             return False
-        self._threads.add(thread)
-        self._idle += 1
+        if self._jobs.closed:
+            self._joining.add(thread)
         return True
+
+    def _start_missing(self) -> None:
+        """Under the lock: as many as have to be there, and one for each job that nobody is about to take."""
+        while self._missing() and self._start():
+            pass
+
+    def _missing(self) -> bool:
+        if self._waiting > self._idle:
+            return len(self._threads) < self.max_threads
+        return len(self._threads) < self.min_threads and not self._jobs.closed
+
+    def _ask_later(self) -> None:
+        if self.host is not None:
+            self.host.call_at(time.monotonic() + RETRY, self._ask_again)
+
+    def _ask_again(self) -> None:
+        """Loop thread.  The system had no thread to give, a while ago: is there one now?"""
+        with self._lock:
+            self._start_missing()
+            still = self._missing()
+            self._refused = still
+        if still:
+            self._ask_later()
+        self._room()
 
     def _work(self) -> None:
         """Worker thread."""
         me = threading.current_thread()
         try:
-            while (job := self._next()) is not None:
+            while (job := self._next(me)) is not None:
                 job.run()
                 del job  # an idle thread keeps no connection alive
                 with self._lock:
@@ -124,19 +157,31 @@ class ThreadPool(Strategy):
         finally:
             self._leave(me)
 
-    def _next(self) -> Job | None:
+    def _next(self, me: threading.Thread) -> Job | None:
         """The next job, or None when this thread is to leave (it is out of the counters then)."""
         while True:
             patience = self.idle_timeout if len(self._threads) > self.min_threads else None
-            job = self._jobs.get(patience)
+            try:
+                job = self._jobs.get(patience)
+            except queue.Empty:
+                with self._lock:
+                    # A job may have been counted on this thread meanwhile; and at the end all leave by the same door.
+                    spare = self._waiting < self._idle and len(self._threads) > self.min_threads
+                    if spare and not self._jobs.closed:
+                        self._idle -= 1
+                        self._threads.discard(me)  # in one step with the above: a place for another thread
+                        return None
+                continue
             with self._lock:
-                if job is not None:
-                    self._idle -= 1
-                    self._waiting -= 1
-                    return job
-                if self._jobs.closed or (self._waiting < self._idle and len(self._threads) > self.min_threads):
-                    self._idle -= 1
+                self._idle -= 1
+                if job is None:
+                    self._threads.discard(me)
                     return None
+                self._waiting -= 1
+                owed = self._owed()
+            if owed:
+                self.tell_room()
+            return job
 
     def _owed(self) -> bool:
         """Whether a promised room() has come due, under the lock.  Half the queue empty: one wake-up, many places."""
@@ -148,28 +193,33 @@ class ThreadPool(Strategy):
     def _leave(self, me: threading.Thread) -> None:
         with self._lock:
             self._threads.discard(me)
-            short = len(self._threads) < self.min_threads or self._waiting > self._idle
-            if short and not self._jobs.closed:
-                self._start()
+            self._start_missing()
             owed = self._owed()
-            last = self._jobs.closed and not self._threads
-            host, ended = self.host, self._ended_callback
+            ending = self._take_ending()
+            host = self.host
         if owed:
             self.tell_room()
-        if last and ended is not None and host is not None:
-            host.post(ended)  # the last act of the last thread
+        if ending is not None and host is not None:
+            host.post(ending)  # the last act of the last thread
+
+    def _take_ending(self) -> Callable[[], object] | None:
+        """Under the lock: what is to be called now that all is over, once; None when it is not."""
+        if self._ending is None or self._threads or self._waiting:
+            return None
+        ending, self._ending = self._ending, None
+        return ending
 
     def end(self, done: Callable[[], object]) -> None:
         with self._lock:
-            threads = tuple(self._threads)
-            ended = functools.partial(self._end_of, threads, done)
-            self._ended_callback = ended
-            self._jobs.close(len(threads))
-        if not threads:
-            ended()
+            self._joining = set(self._threads)
+            self._ending = functools.partial(self._end_of, done)
+            self._jobs.close()
+            ending = self._take_ending()
+        if ending is not None:
+            ending()
 
-    def _end_of(self, threads: Sequence[threading.Thread], done: Callable[[], object]) -> None:
-        for thread in threads:
+    def _end_of(self, done: Callable[[], object]) -> None:
+        for thread in self._joining:
             thread.join()  # all have left the pool; what is left of them is a few bytecodes
         self._reset()
         done()
@@ -178,14 +228,26 @@ class ThreadPool(Strategy):
         with self._lock:
             begun_never = self._jobs.take_all()
             self._waiting -= len(begun_never)
+            owed = self._owed()
+            ending = self._take_ending()
+            host = self.host
+        if owed:
+            self.tell_room()
+        if ending is not None and host is not None:
+            host.post(ending)
         return begun_never
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._lock = threading.Lock()  # a thread of the parent's may have held it
+        self._reset()
 
     def __repr__(self) -> str:
         return f"ThreadPool(max_threads={self.max_threads}, min_threads={self.min_threads}, queue={self.queue})"
 
 
 class _Queue:
-    """A queue of jobs that can be closed: each thread then gets None once, after the jobs before it."""
+    """A queue of jobs that can be closed: every thread then gets None, after the jobs before it."""
 
     def __init__(self) -> None:
         self._items: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -193,29 +255,25 @@ class _Queue:
         self.put = self._items.put
 
     def get(self, timeout: float | None) -> Job | None:
-        """The next job; None after ``timeout`` seconds, or when closed."""
-        try:
-            return self._items.get(timeout=timeout)
-        except queue.Empty:
-            return None
+        """The next job; None when closed.  Raises queue.Empty after ``timeout`` seconds."""
+        job = self._items.get(timeout=timeout)
+        if job is None:
+            self._items.put(None)  # for the next one
+        return job
 
-    def close(self, takers: int) -> None:
+    def close(self) -> None:
         self.closed = True
-        for _ in range(takers):
-            self._items.put(None)
+        self._items.put(None)
 
     def take_all(self) -> list[Job]:
         """Remove and return the jobs that nobody has taken."""
-        jobs, ends = [], 0
+        jobs: list[Job] = []
         while True:
             try:
                 job = self._items.get_nowait()
             except queue.Empty:
-                break
-            if job is None:
-                ends += 1
-            else:
-                jobs.append(job)
-        for _ in range(ends):
-            self._items.put(None)
-        return jobs
+                return jobs
+            if job is None:  # the last there is
+                self._items.put(None)
+                return jobs
+            jobs.append(job)
