@@ -1,4 +1,4 @@
-"""Serving: a server, or a reactor with several, served by a thread of its own, and ended and closed at the end."""
+"""Serving: a server, or a reactor with several, served by a thread of its own for a while."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEADLINE = 10.0  # seconds for anything that should happen at once: long for a l
 
 
 class Serving:
-    """Context manager; inside it the loop turns.
+    """Context manager; inside it the loop turns.  It does not close what was served.
 
     What ``serve_forever()`` or ``run()`` raised is raised at the end, unless ``ended()`` has given it out before.
     """
@@ -52,14 +52,9 @@ class Serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(self.served, Reactor):
-            self.served.stop()
-            close = self.served.close
-        else:
-            self.served.shutdown()
-            close = self.served.server_close
+        if self.thread.is_alive():  # else it would be the next one that ends at once
+            (self.served.stop if isinstance(self.served, Reactor) else self.served.shutdown)()
         self.thread.join(DEADLINE)
-        close()
         assert not self.thread.is_alive(), "did not end"
         if self._error is not None and error is None:
             raise self._error
