@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from handlers import StreamRequestHandler
 from reactor import Reactor, TCPServer
-from strategies import Endpoint, Host, Job, Saturated, Strategy
+from strategies import Job, Saturated, Strategy
 
 
 class OnExecutor(Strategy):
     def __init__(self, workers: int) -> None:
-        self.workers, self.busy = workers, 0
-
-    def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
-        self.executor = ThreadPoolExecutor(self.workers)
-        super().open(host, endpoints)  # accept in this loop
+        self.workers = workers
+        self.places = deque(range(workers))
+        self.executor = ThreadPoolExecutor(workers)  # starts no thread before the first job
 
     def has_room(self) -> bool:
-        return self.busy < self.workers
+        return bool(self.places)
 
     def submit(self, job: Job) -> None:
-        if not self.has_room():
+        if not self.places:
             raise Saturated
-        self.busy += 1
+        self.places.pop()
         self.executor.submit(job.run).add_done_callback(self.ended)
 
-    def ended(self, future: Future[None]) -> None:  # on the worker's thread, so only post
-        if self.host is not None:
-            self.host.post(self.free)
-
-    def free(self) -> None:  # on the loop's thread, as all the rest
-        self.busy -= 1
+    def ended(self, future: Future[None]) -> None:  # on the worker's thread, all the rest on the loop's
+        if error := future.exception():  # a handler's SystemExit, say: an executor would keep it to itself
+            logging.error("a job ended with %r", error)
+        self.places.append(0)
         self.tell_room()
 
     def end(self, done: Callable[[], object]) -> None:
         self.executor.shutdown()  # no job is left: this joins idle threads
+        self.executor = ThreadPoolExecutor(self.workers)
         done()
 
 

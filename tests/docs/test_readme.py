@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from strategies import Endpoint, Host, Job, Strategy
 from tests.command.service import REACTOR, Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +111,13 @@ def test_every_make_target_that_is_named_exists() -> None:
 def test_the_documented_strategy_is_the_example() -> None:
     (code,) = (code for place, code in PYTHON if place.startswith("docs/strategies.md"))
     assert (ROOT / "examples/own_strategy.py").read_text().endswith(code)
+
+
+def test_the_page_names_all_that_the_contract_has() -> None:
+    page = (ROOT / "docs/strategies.md").read_text()
+    for side in (Strategy, Host, Endpoint, Job):
+        names = [name for name in vars(side) if not name.startswith("_") and name not in ("host", "endpoints")]
+        assert [name for name in names if not re.search(rf"`(host\.|job\.|self\.)?{name}\b", page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
