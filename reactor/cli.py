@@ -9,19 +9,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import inspect
 import logging
 import math
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from reactor.addresses import FORMS as ADDRESSES
 from reactor.addresses import Address, Kind, parse_address
 from reactor.errors import BindError, UsageError
+from reactor.job import attempt
 from reactor.neighbours import neighbour
 from reactor.reactor import Reactor
 from reactor.server import BaseServer, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
@@ -179,9 +181,19 @@ class Stop:
             self._reactor.drain(self._timeout)
             return
         self._reactor.drain(0.0)
-        me = threading.get_ident()
-        if any(server.endpoint is not None and server.endpoint.runs_on(me) for server in self._reactor.servers):
+        if _in_a_request():
             raise Cut
+
+
+def _in_a_request() -> bool:
+    """Signal handler.  Whether it has interrupted an inline request, on whose end the loop waits.
+
+    The stack is asked, because a mark set by each request would cost each request.
+    """
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None and frame.f_code is not attempt.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def pair(strategies: Sequence[Strategy], count: int) -> Sequence[Strategy]:
