@@ -6,7 +6,8 @@ itself.  Here each waiter brings a lock of its own.
 
 from __future__ import annotations
 
-import threading
+import contextlib
+from _thread import LockType, allocate_lock
 from collections import deque
 
 
@@ -15,7 +16,7 @@ class Latch:
 
     def __init__(self, opened: bool = False) -> None:
         self._opened = opened
-        self._waiters: deque[threading.Lock] = deque()
+        self._waiters: deque[LockType] = deque()
 
     @property
     def opened(self) -> bool:
@@ -35,9 +36,12 @@ class Latch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most ``timeout`` seconds (None: for as long as it takes); return whether the latch is open."""
-        mine = threading.Lock()
-        mine.acquire()
-        self._waiters.append(mine)
         if self._opened:
             return True
-        return mine.acquire(timeout=-1 if timeout is None else timeout)
+        mine = allocate_lock()
+        mine.acquire()
+        self._waiters.append(mine)
+        through = self._opened or mine.acquire(timeout=-1 if timeout is None else timeout)
+        with contextlib.suppress(ValueError):  # taken out by open()
+            self._waiters.remove(mine)
+        return through
