@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib
 import inspect
+import io
 import logging
 import math
 import os
@@ -67,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Main thread.  Run the command; returns its exit status, or raises SystemExit with it."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         return serve(arguments)
     except UsageError as error:
@@ -134,6 +134,8 @@ def serve(arguments: argparse.Namespace) -> int:
     addresses: list[Address] = arguments.bind or [Address(Kind.TCP, ("127.0.0.1", 9000))]
     strategies = pair(arguments.strategy or [Inline()], len(addresses))
     handler = None if arguments.handler is None else find_handler(arguments.handler)
+    # After the user's module was imported: a logging configuration of its own wins.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for strategy in strategies:
         if isinstance(strategy, Prefork):
             strategy.stop_timeout = arguments.drain_timeout
@@ -154,6 +156,8 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def tell(addresses: Iterable[Address]) -> None:
     """Print one line per address, at once.  Raises UsageError when nobody can read it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may be no text at all
     try:
         for address in addresses:
             print(address)
@@ -265,6 +269,8 @@ def find_handler(text: str) -> Callable[..., Any]:
         except AttributeError:
             where = getattr(module, "__file__", None) or "built in"
             raise UsageError(f"handler {text!r}: module {name} ({where}) has no {path}") from None
+        except Exception as error:  # a module's own __getattr__ may do anything
+            raise UsageError(f"handler {text!r}: {part} raised {type(error).__name__}: {error}") from error
     if not callable(found):
         raise UsageError(f"handler {text!r}: {path} is {found!r}, and not a class or another callable")
     return found  # type: ignore[no-any-return]  # a callable, as far as can be told

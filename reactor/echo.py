@@ -16,7 +16,7 @@ class EchoStream(TurnHandler):
     """What a client sends goes back at once, in the same pieces; between them the connection is parked."""
 
     timeout = 10.0  # seconds; under Inline, a client that does not read its echo holds up all others that long
-    idle_timeout = None
+    idle_timeout = 300.0  # seconds; under ForkPerRequest an idle connection keeps a child
 
     def handle(self) -> Turn:
         try:

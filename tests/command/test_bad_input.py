@@ -18,6 +18,7 @@ MODULES = {
     "raises.py": "raise RuntimeError('the database\\nis away')",
     "exits.py": "import sys; sys.exit('no configuration')",
     "broken.py": "def f(:\n",
+    "lazy.py": "def __getattr__(name):\n    raise LookupError(f'no {name} today')\n",
     "needs.py": "import not_installed_anywhere",
 }
 
@@ -64,6 +65,7 @@ def refused(*arguments: str, cwd: Path) -> str:
         (("serve", "fine.py:Stream"), r"there is no module fine.py here; write fine:HANDLER"),
         (("serve", "fine:Missing"), r"module fine \(.*fine.py\) has no Missing"),
         (("serve", "fine:Stream.Missing"), r"module fine \(.*fine.py\) has no Stream.Missing"),
+        (("serve", "lazy:Echo"), r"Echo raised LookupError: no Echo today"),
         (("serve", "fine:number"), r"number is 7, and not a class or another callable"),
         (("serve", "raises:Echo"), r"importing raises raised RuntimeError: the database is away"),
         (("serve", "exits:Echo"), r"importing exits raised SystemExit: no configuration"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -171,6 +172,30 @@ def test_help_and_version(words: tuple[str, ...], tmp_path: Path) -> None:
     assert re.match(r"reactor \d+\.\d+" if "--version" in words else "usage: reactor", run.stdout)
     if words[0] == "serve":
         assert "reactor serve shop:Orders --bind tcp://0.0.0.0:9000 --strategy prefork:4,threads:8" in run.stdout
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a file's name has to be text")
+def test_a_path_that_is_no_text(tmp_path: Path) -> None:
+    with Service("serve", "--bind", os.fsdecode(b"unix:\xff"), cwd=tmp_path) as service:
+        assert service.addresses == [r"unix:\udcff"]
+        assert service.end() == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_logging_configuration_of_the_module_s_own_wins(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import logging\nfrom handlers import BaseRequestHandler\n"
+        "logging.basicConfig(format='mine: %(message)s')\n"
+        "class Odd(BaseRequestHandler):\n"
+        "    def handle(self):\n"
+        "        raise ValueError('odd one')\n"
+    )
+    with Service("serve", "odd:Odd", "--bind", "tcp://127.0.0.1:0", cwd=tmp_path) as service:
+        with service.connect() as client:
+            assert client.recv(1) == b""
+        status, errors = service.end()
+    assert status == 0
+    assert errors.startswith("mine: request from ")
 
 
 def test_the_address_line_can_be_used_as_it_is(tmp_path: Path) -> None:
