@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reactor.endpoint import Endpoint
 from reactor.loop import Loop
 from strategies.contract import Strategy
+from strategies.log import Log
 
-log = logging.getLogger("reactor")
+log = Log("reactor")
 
 GRACE = 1.0  # seconds that what was cut has to come back
 
 
-@dataclass(frozen=True)
-class DrainReport:
+class DrainReport(NamedTuple):
     """How a drain went.
 
     finished  requests that were in flight and ended by themselves

@@ -9,9 +9,9 @@ waits says so first and then looks whether any is left: one of the two sees the 
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import time
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,15 +21,18 @@ from reactor.job import RequestJob, RunOut
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState, RequestState, move
 from reactor.listener import BATCH, Listener, Pause
-from reactor.loop import Busy, Loop
+from reactor.loop import Busy, Closed, Loop
 from reactor.parking import Parking
 from strategies.contract import Host, Saturated, Strategy
+from strategies.log import Log
 
-log = logging.getLogger("reactor")
+log = Log("reactor")
 
 RESTING, SERVING = EndpointState.RESTING, EndpointState.SERVING
 DRAINING, CLOSING, CLOSED = EndpointState.DRAINING, EndpointState.CLOSING, EndpointState.CLOSED
 PARKED = RequestState.PARKED
+
+RETRY = 0.1  # seconds between two tries to hand a job to a strategy that has no room and no loop; arbitrary
 
 Alone = Callable[[Sequence[Any], Strategy, int, float], None]
 
@@ -51,6 +54,7 @@ class Endpoint:
         self.state: EndpointState = RESTING
         self.live: set[RequestJob] = set()
         self.closed = Latch()
+        self.one_taker = allocate_lock()
         self.batch = BATCH
         self._left = left
         self._alone = alone
@@ -88,7 +92,7 @@ class Endpoint:
         """A request that was run where it came in wants another turn: now it needs a job."""
         self.live.add(connection)
         connection.settle = self.settled
-        if self.state is RESTING and not self.loop.turning:
+        if self.state is RESTING and not self.loop.running:
             connection.begun(handler)
             connection.run_out()
         else:
@@ -99,7 +103,7 @@ class Endpoint:
         """A verified request comes in.  The loop's thread, or the one that calls ``handle_request()``."""
         self.live.add(job)
         job.settle = self.settled
-        if self.state is RESTING and not self.loop.turning:
+        if self.state is RESTING and not self.loop.running:
             self._run_out(job)
         else:
             if isinstance(job, Connection):
@@ -131,8 +135,14 @@ class Endpoint:
     def _run_out(self, job: RequestJob) -> None:
         """No loop turns: run it by the strategy that works in this process, to its end."""
         strategy = self.strategy.here()
+        way = RunOut(job)
         try:
-            mine = strategy.submit(RunOut(job))
+            while True:
+                try:
+                    mine = strategy.submit(way)
+                    break
+                except Saturated:  # another thread's handle_request() took the room that there was
+                    self._wait_for_room(strategy, RETRY)
         except BaseException:
             job.close()
             raise
@@ -214,14 +224,20 @@ class Endpoint:
         deadline = None if timeout is None else time.monotonic() + timeout
         self._turn_by_the_way(0)
         while not strategy.has_room():
-            if not self._turn_by_the_way(_left_of(deadline)) or _passed(deadline):
+            self._wait_for_room(strategy, _left_of(deadline))
+            if _passed(deadline) or self.loop.closed:
                 return False
-        while not self._wait(_left_of(deadline)):
+        while not self._wait(_left_of(deadline)) or not self.server.take_waiting(self.one_taker, self._wait):
             if _passed(deadline):
                 return False
             self._turn_by_the_way(0)
-        self.server.take()
         return True
+
+    def _wait_for_room(self, strategy: Strategy, timeout: float | None) -> None:
+        """Turn the private loop once: threads and children tell it when they end.  One thread waits in it at a time."""
+        patience = -1 if timeout is None else timeout
+        with contextlib.suppress(Busy, Closed), self.loop.led(by_the_way=True, patience=patience):
+            self.loop.turn(0 if strategy.has_room() else timeout)
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a request, or for something in the private loop; return whether there is a request."""
@@ -233,13 +249,10 @@ class Endpoint:
         ready = poll.poll(None if timeout is None else max(0, round(timeout * 1000 + 0.5)))
         return any(fd == mine for fd, _ in ready)
 
-    def _turn_by_the_way(self, timeout: float | None) -> bool:
-        """Turn the private loop once, unless another thread does."""
-        if self.loop.closed:
-            return False
-        with contextlib.suppress(Busy), self.loop.led():
+    def _turn_by_the_way(self, timeout: float) -> None:
+        """Turn the private loop once, unless another thread does, or it is closed."""
+        with contextlib.suppress(Busy, Closed), self.loop.led(by_the_way=True):
             self.loop.turn(timeout)
-        return True
 
     # -- ending
 

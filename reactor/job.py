@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable, Sequence
-from threading import get_ident
 from typing import Any
 
 from reactor.errors import IllegalMove, end_server

@@ -9,14 +9,14 @@ Running out of descriptors is a normal day: one line in the log, a short rest, a
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from reactor.loop import Loop
+from strategies.log import Log
 
-log = logging.getLogger("reactor")
+log = Log("reactor")
 
 BATCH = 16  # requests taken in one turn: enough to make the poll cheap, few enough that other servers get theirs soon
 REST = 0.05  # seconds to rest when descriptors have run out; a try costs about 10 us

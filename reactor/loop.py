@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import threading
 import time
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,6 +30,10 @@ EMPTY_POLLS = 8  # polls in a row that came back early with nothing, before the 
 
 class Busy(UsageError):
     """The loop is being turned already."""
+
+
+class Closed(UsageError):
+    """The loop is closed."""
 
 
 class Watch:
@@ -70,8 +74,9 @@ class Loop:
         self._timers = Timers()
         self._ready: deque[Callable[[], object]] = deque()
         self._empty_polls = 0
-        self._lead = threading.Lock()
+        self._lead = allocate_lock()
         self._leader: int | None = None
+        self._by_the_way = False
         self.closed = False
         self._selector.register(self._mailbox.reading, selectors.EVENT_READ, None)
 
@@ -118,12 +123,17 @@ class Loop:
 
     def leads(self) -> bool:
         """Any thread.  Whether the calling thread is the one that turns the loop."""
-        return self._leader == threading.get_ident()
+        return self._leader == get_ident()
 
     @property
     def turning(self) -> bool:
         """Any thread.  Whether some thread turns the loop."""
         return self._leader is not None
+
+    @property
+    def running(self) -> bool:
+        """Any thread.  As ``turning``, but for a single turn by the way: one that nobody can count on."""
+        return self._leader is not None and not self._by_the_way
 
     def cut_short(self) -> None:
         """Any thread, any signal handler.  End the turn under way, or else the next one, after one callback more."""
@@ -131,17 +141,20 @@ class Loop:
         self.post(_nothing)
 
     @contextlib.contextmanager
-    def led(self) -> Iterator[None]:
+    def led(self, by_the_way: bool = False, patience: float = 0) -> Iterator[None]:
         """The calling thread turns the loop inside this block.
+
+        patience  seconds to wait for another thread that turns it; -1 for ever
 
         Raises Busy when another thread, or this one, is turning it, UsageError when the loop is closed.
         """
-        if self.closed:
-            raise UsageError("this loop is closed; make a new reactor, or a new server")
-        if not self._lead.acquire(blocking=False):
+        if not self._lead.acquire(blocking=bool(patience), timeout=patience if patience else -1):
             raise Busy("this loop is being turned already; one thread at a time, and not from inside a turn")
-        self._leader = threading.get_ident()
         try:
+            if self.closed:
+                raise Closed("this loop is closed; make a new reactor, or a new server")
+            self._by_the_way = by_the_way
+            self._leader = get_ident()
             yield
         finally:
             self._leader = None
@@ -222,7 +235,7 @@ class Loop:
         """Forked child.  As ``close()``: closing an epoll descriptor leaves the parent's registrations alone, while
         unregistering would take them out of the set that both share."""
         self.close()
-        self._lead, self._leader = threading.Lock(), None
+        self._lead, self._leader = allocate_lock(), None
 
 
 def _nothing() -> None:

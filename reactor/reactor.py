@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import threading
+from _thread import get_ident
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -17,8 +16,9 @@ from reactor.lifecycle import EndpointState
 from reactor.loop import Busy, Loop
 from reactor.signals import on_signals, signals_wake
 from strategies.contract import Strategy
+from strategies.log import Log
 
-log = logging.getLogger("reactor")
+log = Log("reactor")
 
 S = TypeVar("S", bound=Any)
 
@@ -58,7 +58,7 @@ class Reactor:
     @property
     def running(self) -> bool:
         """Any thread.  Whether ``run()`` is on its way."""
-        return self._loop.turning
+        return self._loop.running
 
     # -- what to serve and watch
 
@@ -72,10 +72,10 @@ class Reactor:
         if self._loop.closed:
             raise UsageError("this reactor is closed; make a new one")
         endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._serve_alone)
-        server.endpoint = endpoint
         server.reactor = self
         self._endpoints.append(endpoint)
-        if self._loop.turning:
+        server.endpoint = endpoint  # last: whoever sees it sees the rest
+        if self._loop.running:
             self._open([endpoint])
         return server
 
@@ -120,7 +120,7 @@ class Reactor:
         try:
             with self._loop.led(), signals_wake(self._loop.wakeup_fd):
                 # A signal handler that asks from here on finds that it would wait for its own thread.
-                self._runner, running = threading.get_ident(), True
+                self._runner, running = get_ident(), True
                 self._ended.shut()
                 self._report = None
                 try:
@@ -137,7 +137,7 @@ class Reactor:
                 self._ended.open()
                 for latch in tuple(self._on_loop):
                     latch.open()
-                if self._runner == threading.get_ident():  # else another thread runs it already
+                if self._runner == get_ident():  # else another thread runs it already
                     self._runner = None
         return self._report
 
@@ -193,7 +193,7 @@ class Reactor:
 
     def runs_here(self) -> bool:
         """Any thread.  Whether ``run()`` is on its way on the calling thread."""
-        return self._runner == threading.get_ident()
+        return self._runner == get_ident()
 
     def drain(self, timeout: float = 30.0) -> DrainReport | None:
         """Any thread, handler or signal handler.  Take no more requests, let those in flight finish, end ``run()``.
@@ -207,11 +207,11 @@ class Reactor:
         """
         if not timeout >= 0:
             raise UsageError(f"timeout={timeout!r}: the seconds to finish are 0 or more")
-        if not self._loop.turning:
+        if not self._loop.running:
             self.stop()
             return DrainReport(0)
         self._loop.post(self._begin_drain, timeout)
-        me = threading.get_ident()
+        me = get_ident()
         if self._loop.leads() or any(endpoint.runs_on(me) for endpoint in tuple(self._endpoints)):
             return None
         self._ended.wait(timeout + 2 * GRACE)
@@ -256,7 +256,7 @@ class Reactor:
         self._on_loop.add(latch)
         try:
             self._loop.post(do)
-            if self._loop.turning and not self._loop.leads():
+            if self._loop.running and not self._loop.leads():
                 latch.wait(timeout)
         finally:
             self._on_loop.discard(latch)
@@ -279,7 +279,7 @@ class Reactor:
         """
         if self._loop.closed:  # a forked child has left its parent's loop behind
             return True
-        me = threading.get_ident()
+        me = get_ident()
         ended = self._turn_until_closed(endpoint, timeout, me)
         if not ended and not self._loop.leads() and not endpoint.runs_on(me):
             log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, len(endpoint.live))
@@ -313,7 +313,9 @@ class Reactor:
                 loop.post(endpoint.close)
                 if endpoint.runs_on(me):
                     return False
-                if loop.turning and endpoint.closed.wait(left) and not endpoint.ended:
+                if not loop.running:  # somebody's handle_request() looks by the way, and is gone in a moment
+                    endpoint.closed.wait(0.001)
+                elif endpoint.closed.wait(left) and not endpoint.ended:
                     endpoint.closed.shut()  # opened by the end of run(): whoever waits has to turn the loop himself
         return True
 

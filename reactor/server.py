@@ -10,10 +10,9 @@ import contextlib
 import os
 import socket
 import sys
-import traceback
+from _thread import LockType, RLock
 from collections.abc import Callable
-from logging import Logger
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reactor.connection import Connection
 from reactor.endpoint import Endpoint
@@ -29,6 +28,12 @@ from strategies.inline import Inline
 SHUT_WR = int(socket.SHUT_WR)
 
 Handler = Callable[[Any, Any, Any], Any]
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+#: Held while a server gets a loop of its own.  One for all servers: constructors may run late, and twice.
+ATTACHING = RLock()
 
 FOREIGN_ACCEPT_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
 
@@ -147,7 +152,7 @@ class BaseServer:
         if endpoint.loop.leads():  # a turn of serve_forever(): the socket is readable
             self._error = self.take()
             return
-        if endpoint.loop.turning:
+        if endpoint.loop.running:
             raise UsageError(f"{self!r} is being served by another thread already")
         timeout = self.socket.gettimeout()
         if timeout is None:
@@ -224,6 +229,8 @@ class BaseServer:
         if self.logger is not None:
             self.logger.exception("request from %r failed", client_address)
             return
+        import traceback
+
         print("-" * 40)
         print(f"Exception while processing a request from {client_address!r}")
         traceback.print_exc(file=sys.stdout)
@@ -234,8 +241,10 @@ class BaseServer:
     def attach(self) -> Endpoint:
         """The server's place in a loop; a loop of its own where nobody has added it to one."""
         if self.endpoint is None:
-            self._private = True
-            Reactor().add(self)
+            with ATTACHING:  # several threads may call handle_request() at once
+                if self.endpoint is None:
+                    self._private = True
+                    Reactor().add(self)
         assert self.endpoint is not None
         return self.endpoint
 
@@ -266,6 +275,27 @@ class BaseServer:
             request, client_address = self.get_request()
         except OSError as error:
             return error
+        self._admit(request, client_address)
+        return None
+
+    def take_waiting(self, one_taker: LockType, is_there: Callable[[float], bool]) -> bool:
+        """As ``take()``, beside other threads that do the same; False when another was quicker to take the request.
+
+        one_taker  held while the request is taken, so that nobody is caught in ``accept()`` with nothing to accept
+        is_there   tells within so many seconds whether there is a request
+        """
+        with one_taker:
+            if not is_there(0):
+                return False
+            try:
+                request, client_address = self.get_request()
+            except OSError:  # the client came and went
+                return True
+        self._admit(request, client_address)
+        return True
+
+    def _admit(self, request: Any, client_address: Any) -> None:
+        """Verify a request, and process it or shut it down."""
         try:
             if self.verify_request(request, client_address):
                 self.process_request(request, client_address)
@@ -282,7 +312,6 @@ class BaseServer:
             if not ends_server(error):  # else a job had the request, and has closed it
                 self._close_unowned(request)
             raise
-        return None
 
     def _close_unowned(self, request: Any) -> None:
         """Close a request that no job took over, and nobody has closed."""
@@ -375,7 +404,7 @@ class TCPServer(BaseServer):
 
     def shutdown_request(self, request: Any) -> None:
         """Say goodbye to the client, then close."""
-        try:  # noqa: SIM105  # contextlib.suppress() takes longer than the system call
+        try:  # contextlib.suppress() takes longer than the system call
             request.shutdown(SHUT_WR)
         except OSError:  # it has gone first
             pass

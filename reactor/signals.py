@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -16,10 +15,11 @@ def signals_wake(fd: int) -> Iterator[None]:
     Without it a signal that comes between the interpreter's last look and the poll waits for the next event.  In other
     threads nothing is done: Python runs handlers in the main thread only.
     """
-    if threading.current_thread() is not threading.main_thread():
+    try:
+        before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    except ValueError:  # not the main thread
         yield
         return
-    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     try:
         yield
     finally:

@@ -12,29 +12,34 @@ names that programs lean on exist, and setting ``_BaseServer__shutdown_request``
 from __future__ import annotations
 
 import contextlib
-import selectors  # noqa: F401  # programs reach for these modules through this one
+import functools
+import io
+import os
+import selectors
 import socket
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from types import ModuleType
+from typing import Any, BinaryIO, cast
 
 from reactor.job import RequestJob
 from reactor.latch import Latch
-from reactor.lifecycle import RequestState, move
+from reactor.lifecycle import EndpointState, RequestState, move
 from reactor.neighbours import neighbour
+from reactor.packet import Datagram
 from reactor.server import BaseServer as NativeServer
 from reactor.server import TCPServer as NativeTCPServer
 from reactor.server import UDPServer as NativeUDPServer
 from reactor.server import overrides
 from strategies.contract import Strategy
 from strategies.forking import ForkPerRequest
+from strategies.forkingmixin import ForkingMixIn as NativeForkingMixIn
 from strategies.inline import Inline
-from strategies.mixins import ForkingMixIn as NativeForkingMixIn
-from strategies.mixins import ThreadingMixIn as NativeThreadingMixIn
 from strategies.perrequest import ThreadPerRequest
+from strategies.threadingmixin import ThreadingMixIn as NativeThreadingMixIn
 
 neighbour("handlers")
 
@@ -65,10 +70,22 @@ __all__ = [
 ]
 
 
-class ClassicJob(RequestJob):
-    """A request whose closing is the business of the server's own methods: what a subclass keeps stays open."""
+# Private there, and yet programs that bring a serve_forever() or a handler's setup() of their own reach for them.
+_ServerSelector = selectors.PollSelector
+_SocketWriter = SocketWriter
 
-    __slots__ = ()
+
+class ClassicJob(RequestJob):
+    """A request whose closing is the business of the server's own methods: what a subclass keeps stays open.
+
+    taken  whether ``process_request()`` has handed it on; until then it is for the caller to shut the request
+    """
+
+    __slots__ = ("taken",)
+
+    def __init__(self, server: Any, request: Any, client_address: Any) -> None:
+        super().__init__(server, request, client_address)
+        self.taken = False
 
     def run(self) -> None:
         """Worker thread or child.  ``process_request_thread()``, or what stands for it."""
@@ -78,6 +95,13 @@ class ClassicJob(RequestJob):
             self.server.run_request(self.request, self.client_address)
         finally:
             self.thread = None
+            move(self, RequestState.CLOSED)
+            self.settle(self)
+
+    def close(self) -> None:
+        if self.taken:
+            super().close()
+        else:
             move(self, RequestState.CLOSED)
             self.settle(self)
 
@@ -120,15 +144,26 @@ class BaseServer(NativeServer):
     """As ``socketserver.BaseServer``.  ``strategy`` is accepted too, as a keyword."""
 
     close_timeout = None
-    __shut_down: ShutDown | None = None
+    __shut_down: Any = None
+
+    def make_strategy(self) -> Strategy:
+        """What no mix-in before this class has chosen: the order of bases decides, as it does there."""
+        return Inline()
+
+    def server_activate(self) -> None:
+        """Let clients in.  Does nothing here."""
 
     # -- the private names that programs read and write
 
     @property
-    def __is_shut_down(self) -> ShutDown:
+    def __is_shut_down(self) -> Any:
         if self.__shut_down is None:
             self.__shut_down = ShutDown()
         return self.__shut_down
+
+    @__is_shut_down.setter
+    def __is_shut_down(self, event: Any) -> None:
+        self.__shut_down = event
 
     @property
     def __shutdown_request(self) -> bool:
@@ -142,6 +177,7 @@ class BaseServer(NativeServer):
                 self.reactor.stop()
             else:
                 self.reactor.retire(self)
+                self._shutdown_requested = False
 
     # -- serving
 
@@ -150,12 +186,23 @@ class BaseServer(NativeServer):
 
         poll_interval  seconds between two calls of ``service_actions()`` at most; an idle server that does not define
                        it sleeps
+
+        Raises ValueError for a server that was closed, what ``service_actions()`` or ``handle_error()`` raise, and what
+        ends a program: SystemExit, KeyboardInterrupt.
         """
         self.__is_shut_down.clear()
         try:
-            super().serve_forever(poll_interval)
+            # A shutdown() that came before this thread did, and a server_close() after it, are no mistake.
+            if self.endpoint is not None or not self._shutdown_requested:
+                self._check_open()
+                super().serve_forever(poll_interval)
         finally:
+            self._shutdown_requested = False
             self.__is_shut_down.set()
+
+    def _check_open(self) -> None:
+        if self.endpoint is None and (fd := self.fileno()) < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}: {self!r} is closed")
 
     def shutdown(self) -> None:
         """Any thread, handler or signal handler.  Stop ``serve_forever()``, and wait until it has ended.
@@ -163,8 +210,26 @@ class BaseServer(NativeServer):
         Where waiting would be for oneself, on the thread that serves, it only stops.
         """
         self.__shutdown_request = True
-        if self.__is_shut_down.used and not (self.reactor is not None and self.reactor.runs_here()):
-            self.__is_shut_down.wait()
+        ended = self.__is_shut_down
+        if getattr(ended, "used", True) and not (self.reactor is not None and self.reactor.runs_here()):
+            ended.wait()
+
+    def handle_request(self) -> None:
+        """Wait for one request, at most ``timeout`` seconds, and process it; else call ``handle_timeout()``."""
+        self._check_open()
+        endpoint = self.attach()
+        if endpoint.state is EndpointState.RESTING:
+            super().handle_request()
+            return
+        # serve_forever() is on its way, on this thread or on another: wait beside it.
+        before = getattr(self, "_timeout_before", None)
+        patience = (before[0] if before else self.socket.gettimeout(), self.timeout)
+        with _ServerSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            if selector.select(min((seconds for seconds in patience if seconds is not None), default=None)):
+                self._handle_request_noblock()
+            else:
+                self.handle_timeout()
 
     def taker(self) -> Callable[[], OSError | None]:
         return self.take
@@ -174,7 +239,13 @@ class BaseServer(NativeServer):
         self._handle_request_noblock()
         return self._error
 
+    def take_waiting(self, one_taker: threading.Lock, is_there: Callable[[float], bool]) -> bool:
+        self.take()
+        return True
+
     def begin_batches(self) -> bool:
+        if self.acts and self.endpoint is not None:
+            self.endpoint.batch = 1  # service_actions() is called after each request
         return not overrides(self, "_handle_request_noblock", BaseServer) and super().begin_batches()
 
     def _handle_request_noblock(self) -> None:
@@ -198,13 +269,22 @@ class BaseServer(NativeServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Finish the request and shut it down: here, unless a strategy does it elsewhere."""
-        if not getattr(self.RequestHandlerClass, "constructor_runs", True):  # a handler written for the native servers
-            super().process_request(request, client_address)
+        handler = self.RequestHandlerClass
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        if not getattr(handler, "constructor_runs", True):  # written for the native servers
+            super().process_request(self.native_request(request), client_address)
         elif isinstance(self.strategy, Inline):
             self.finish_request(request, client_address)
             self.shutdown_request(request)
         else:
-            self.attach().admit(ClassicJob(self, request, client_address))
+            job = ClassicJob(self, request, client_address)
+            self.attach().admit(job)
+            job.taken = True
+
+    def native_request(self, request: Any) -> Any:
+        """The request as a handler of the native servers expects it."""
+        return request
 
     def run_request(self, request: Any, client_address: Any) -> None:
         """On a thread or in a child: finish the request, report what it raises, and shut it down."""
@@ -233,7 +313,8 @@ class TCPServer(BaseServer, NativeTCPServer):
         """Bind the socket; raises the system's own OSError."""
         if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.allow_reuse_port and hasattr(socket, "SO_REUSEPORT"):
+        # The family is looked at since 3.12.9 and 3.13.2: Linux has refused the option to others since 6.12.9.
+        if self.allow_reuse_port and self.address_family in (socket.AF_INET, socket.AF_INET6):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -244,14 +325,18 @@ class UDPServer(TCPServer, NativeUDPServer):
 
     def get_request(self) -> tuple[Any, Any]:
         """Receive a packet: ``((data, socket), client_address)``."""
-        data, client_address = self.socket.recvfrom(self.max_packet_size, self._receive_flags)
+        flags = (self._receive_flags,) if self._receive_flags else ()  # what a program made need not know any
+        data, client_address = self.socket.recvfrom(self.max_packet_size, *flags)
         return (data, self.socket), client_address
 
+    def native_request(self, request: Any) -> Datagram:
+        data, receiver = request
+        packet = Datagram(data)
+        packet.socket = receiver
+        return packet
+
     def begin_batches(self) -> bool:
-        ours = not overrides(self, "get_request", UDPServer) and type(self.socket) is socket.socket
-        if ours:
-            self._receive_flags = socket.MSG_DONTWAIT
-        return ours
+        return not overrides(self, "get_request", UDPServer) and super().begin_batches()
 
 
 class ThreadingMixIn(NativeThreadingMixIn):
@@ -293,11 +378,19 @@ class ThreadingMixIn(NativeThreadingMixIn):
         return strategy if isinstance(strategy, ThreadPerRequest) else None
 
 
+class Unset(property):
+    """A property whose class says None, like the plain attribute that it stands for."""
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        return None if owner is None else super().__get__(owner, kind)
+
+
 class ForkingMixIn(NativeForkingMixIn):
     """As ``socketserver.ForkingMixIn``: a child process of its own for each request.
 
     timeout          seconds after which ``handle_request()`` looks after the children at the latest
-    active_children  the pids of the live children; None before the first
+    active_children  the pids of the live children; None before the first.  A program whose own ``process_request()``
+                     forks keeps its set here, and ``collect_children()`` looks after that one too
     max_children     children at most
     block_on_close   whether ``server_close()`` waits for them
     """
@@ -305,19 +398,48 @@ class ForkingMixIn(NativeForkingMixIn):
     timeout: float | None = 300
     block_on_close: bool = True
 
-    @property
-    def active_children(self) -> set[int] | None:
+    _own_children: set[int] | None = None
+
+    def _active_children(self) -> set[int] | None:
+        if self._own_children is not None:
+            return self._own_children
         strategy = self._per_request()
         return None if strategy is None or not strategy.children.spawned else strategy.children.pids
 
+    def _keep_own_children(self, pids: set[int] | None) -> None:
+        self._own_children = pids
+
+    active_children = Unset(_active_children, _keep_own_children)
+
     def collect_children(self, *, blocking: bool = False) -> None:
-        """Wait for children that have ended; with ``blocking``, for all of them."""
+        """Look after children that have ended; with ``blocking``, wait for all of them."""
         strategy = self._per_request()
         if strategy is not None:
             strategy.children.collect(blocking=blocking)
+        own = self._own_children
+        for pid in tuple(own or ()):
+            waits = blocking or len(own or ()) >= self.max_children
+            try:
+                found, _ = os.waitpid(pid, 0 if waits else os.WNOHANG)
+            except ChildProcessError:  # somebody else has
+                found = pid
+            if found and own is not None:
+                own.discard(pid)
 
     def handle_timeout(self) -> None:
         self.collect_children()
+
+    def service_actions(self) -> None:
+        """Look after children that have ended.  Ours are looked after by the loop, so it is called for others only."""
+        self.collect_children()
+
+    @property
+    def acts(self) -> bool:
+        return (
+            self._own_children is not None
+            or overrides(self, "service_actions", BaseServer, ForkingMixIn)
+            or overrides(self, "collect_children", ForkingMixIn)
+        )
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Fork a child for the request."""
@@ -331,6 +453,8 @@ class ForkingMixIn(NativeForkingMixIn):
         if strategy is not None:
             strategy.waits_on_close = self.block_on_close
         super().server_close()  # type: ignore[misc]
+        if self._own_children is not None:
+            self.collect_children(blocking=self.block_on_close)
 
     def _per_request(self) -> ForkPerRequest | None:
         strategy: Strategy = self.strategy  # type: ignore[attr-defined]
@@ -404,11 +528,11 @@ class StreamRequestHandler(BaseRequestHandler, NativeStreamHandler):
             self.connection.settimeout(self.timeout)
         if self.disable_nagle_algorithm:
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.rfile = self.connection.makefile("rb", self.rbufsize)
+        self.rfile = cast(BinaryIO, self.connection.makefile("rb", self.rbufsize))
         if self.wbufsize == 0:
-            self.wfile = cast(Any, SocketWriter(self.connection))
+            self.wfile = cast(BinaryIO, SocketWriter(self.connection))
         else:
-            self.wfile = self.connection.makefile("wb", self.wbufsize)
+            self.wfile = cast(BinaryIO, self.connection.makefile("wb", self.wbufsize))
 
     def finish(self) -> None:
         if not self.wfile.closed:
@@ -423,14 +547,11 @@ class DatagramRequestHandler(BaseRequestHandler, NativeDatagramHandler):
 
     def setup(self) -> None:
         self.packet, self.socket = self.request
-        self.open_files()
+        self.rfile = io.BytesIO(self.packet)
+        self.wfile = io.BytesIO()
 
     def finish(self) -> None:
         self.socket.sendto(self.wfile.getvalue(), self.client_address)
-
-
-#: Modules of the standard library that take their classes from socketserver when they are imported.
-DEPENDENTS = ("http.server", "xmlrpc.server", "wsgiref.simple_server", "logging.config", "pydoc", "idlelib.rpc")
 
 
 def install() -> None:
@@ -439,15 +560,33 @@ def install() -> None:
     Warns (RuntimeWarning) of modules that have the standard library's classes already: import them after this call.
     """
     here = sys.modules[__name__]
-    if sys.modules.get("socketserver") is here:
+    original = sys.modules.get("socketserver")
+    if original is here:
         return
-    early = [name for name in DEPENDENTS if hasattr(sys.modules.get(name), "socketserver")]
     sys.modules["socketserver"] = here
     for name in __all__:  # that is where a pickle, a repr or a documentation tool finds them now
         getattr(here, name).__module__ = "socketserver"
+    early = [] if original is None else dependents(original)
     if early:
         warnings.warn(
             f"imported before install(), and still on the standard library's classes: {', '.join(early)}",
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def dependents(original: ModuleType) -> list[str]:
+    """The names of the modules that hold ``original``, one of its classes or a subclass of one."""
+    classes = (value for value in vars(original).values() if isinstance(value, type))
+    theirs = {cls for cls in classes if cls.__module__ == "socketserver"}
+
+    def held(value: Any) -> bool:
+        if isinstance(value, type):
+            return not theirs.isdisjoint(value.__mro__)
+        return value is original
+
+    return sorted(
+        name
+        for name, module in tuple(sys.modules.items())
+        if module is not original and any(map(held, tuple(getattr(module, "__dict__", {}).values())))
+    )

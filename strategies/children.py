@@ -15,20 +15,18 @@ What a fork copies is the hard part, so every rule about it stands here.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
-import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
 from strategies.contract import Host, Undo
+from strategies.log import Log
 
-log = logging.getLogger("strategies")
+log = Log("strategies")
 
 GRACE = 1.0  # seconds between TERM and KILL, when a child is cut
 POLL = 0.02  # seconds between two looks at a child that has no descriptor, or whose descriptor came too early
@@ -191,6 +189,9 @@ class Children:
             host.call_at(time.monotonic() + grace, kill)
 
     def _warn_of_threads(self) -> bool:
+        threading = sys.modules.get("threading")
+        if threading is None:  # then nobody has started a thread
+            return False
         me = threading.current_thread()
         others = [thread.name for thread in threading.enumerate() if thread is not me and thread.is_alive()]
         if others and not self._warned:
@@ -227,6 +228,8 @@ def _child(body: Callable[[], object], mask: set[int | signal.Signals], sentinel
     except BaseException:  # noqa: BLE001  # the third door
         with contextlib.suppress(Exception):
             print(f"child {os.getpid()} was ended by:", file=sys.stderr)
+            import traceback
+
             traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import functools
-import logging
 import time
 from collections.abc import Callable, Sequence
 
 from strategies.children import LOST, Children
 from strategies.contract import Job, Saturated, Strategy
+from strategies.log import Log
 
-log = logging.getLogger("strategies")
+log = Log("strategies")
 
 REST = 0.1  # seconds until the system is asked again for a process it refused; arbitrary
 NO_PROCESS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}

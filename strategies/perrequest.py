@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import resource
 import threading
 import time
 from collections.abc import Callable
 
 from strategies.contract import Job, Saturated, Strategy
+from strategies.log import Log
 
-log = logging.getLogger("strategies")
+log = Log("strategies")
 
 RETRY = 0.1  # seconds until a thread that the system refused is asked for again; arbitrary
 

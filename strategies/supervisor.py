@@ -7,7 +7,6 @@ lifeline; the writing end is the supervisor's alone, so when the master dies, ho
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import time
@@ -15,8 +14,9 @@ from collections.abc import Callable
 
 from strategies.children import LOST, Children
 from strategies.contract import Host, Undo
+from strategies.log import Log
 
-log = logging.getLogger("strategies")
+log = Log("strategies")
 
 HARDLY_LIVED = 1.0  # seconds
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.1, 5.0  # seconds; doubled from one to the other

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from strategies.contract import Endpoint, Host, Job, Saturated, Strategy
+from strategies.log import Log
 
-log = logging.getLogger("strategies")
+log = Log("strategies")
 
 RETRY = 0.1  # seconds until a thread that the system refused is asked for again; arbitrary
 

@@ -1,13 +1,12 @@
-"""ThreadingMixIn and ForkingMixIn: the classic way to choose a strategy, by inheritance.
+"""ThreadingMixIn: a thread for each request, chosen by inheritance.
 
-Both only answer ``make_strategy()``, which no server class defines, so they work before the server class in the list of
+It only answers ``make_strategy()``, which no server class defines, so it works before the server class in the list of
 bases and after it.
 """
 
 from __future__ import annotations
 
 from strategies.contract import Strategy
-from strategies.forking import ForkPerRequest
 from strategies.perrequest import ThreadPerRequest
 
 
@@ -22,15 +21,3 @@ class ThreadingMixIn:
 
     def make_strategy(self) -> Strategy:
         return ThreadPerRequest(daemon=self.daemon_threads)
-
-
-class ForkingMixIn:
-    """Mix-in: each request in a child process of its own.
-
-    max_children  children at most
-    """
-
-    max_children: int = 40
-
-    def make_strategy(self) -> Strategy:
-        return ForkPerRequest(self.max_children)
