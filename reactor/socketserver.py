@@ -151,7 +151,10 @@ class BaseServer(NativeServer):
         return Inline()
 
     def server_activate(self) -> None:
-        """Let clients in.  Does nothing here."""
+        """Let clients in, where the native class behind this one has something to do for that."""
+        activate = getattr(super(), "server_activate", None)
+        if activate is not None:
+            activate()
 
     # -- the private names that programs read and write
 
