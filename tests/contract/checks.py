@@ -1,0 +1,281 @@
+"""The checker of the strategies' contract: give it a way to make a strategy, and it holds the strategy to its rules.
+
+    for check in CHECKS:
+        check(lambda: MyStrategy(4))
+
+Each check makes a fresh strategy, drives it by fakes, closes it, and raises AssertionError where a rule is broken.
+``test_ours.py`` runs it over every strategy that there is, ``test_checker.py`` over broken ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from strategies import Job, Saturated, Strategy
+from tests.contract.fakes import FakeEndpoint, FakeHost, FakeJob, Gate
+
+Make = Callable[[], Strategy]
+
+MANY = 5  # jobs that are put to a strategy which is never full
+
+
+class Bench:
+    """One strategy between fakes."""
+
+    def __init__(self, make: Make, host: FakeHost, gate: Gate, endpoints: int = 1) -> None:
+        self.host = host
+        self.gate = gate
+        self.strategy = make()
+        self.endpoints = [FakeEndpoint(host) for _ in range(endpoints)]
+        self.jobs: list[FakeJob] = []
+        self.given_back: list[Job] = []
+        self.strategy.open(host, self.endpoints)
+        self.runs = self.strategy.here()  # who takes jobs in this process
+        if self.runs is not self.strategy:
+            self.runs.open(host, self.endpoints)
+
+    def submit(self) -> FakeJob:
+        job = FakeJob(self.host, self.gate)
+        mine = self.runs.submit(job)
+        assert not job.settled, "submit() settled the job before it returned"
+        self.jobs.append(job)
+        if mine is not None:
+            assert mine is job, "submit() gave back another job"
+            self.given_back.append(mine)
+        return job
+
+    def fill(self) -> bool:
+        """Submit until there is no more room, or MANY were taken; return whether it is full."""
+        while len(self.jobs) < MANY:
+            if not self.runs.has_room():
+                return True
+            self.submit()
+        return not self.runs.has_room()
+
+    def finish(self) -> None:
+        """Let all jobs run to their ends."""
+        self.gate.release_all()
+        for job in self.given_back:
+            job.run()
+        self.given_back.clear()
+        self.host.until(lambda: all(job.settled for job in self.jobs), "the end of all jobs")
+
+    def close(self) -> None:
+        """Close all endpoints; each is told once."""
+        strategies = [self.strategy] if self.runs is self.strategy else [self.runs, self.strategy]
+        for strategy in strategies:
+            for endpoint in self.endpoints:
+                self._close(strategy, endpoint)
+
+    def _close(self, strategy: Strategy, endpoint: FakeEndpoint) -> None:
+        told: list[None] = []
+        strategy.close(endpoint, lambda: told.append(None))
+        self.host.until(lambda: told, "close() to call done")
+        self.host.settle_down()
+        assert len(told) == 1, "close() called done twice"
+
+
+@contextlib.contextmanager
+def bench(make: Make, endpoints: int = 1) -> Iterator[Bench]:
+    with FakeHost() as host, Gate() as gate:
+        yield Bench(make, host, gate, endpoints)
+
+
+def check_jobs_run_once(make: Make) -> None:
+    """Each job is run or left to a child once, settled once, and never before submit() returned."""
+    with bench(make) as b:
+        b.fill()
+        b.finish()
+        b.host.settle_down()
+        for job in b.jobs:
+            assert job.events in (["run", "settle"], ["leave", "settle"])
+        b.close()
+
+
+def check_full_says_so(make: Make) -> None:
+    """submit() takes a job where has_room() said yes, and raises Saturated, taking nothing, where it said no."""
+    with bench(make) as b:
+        if b.fill():
+            for _ in range(2):
+                refused = FakeJob(b.host, b.gate)
+                with pytest.raises(Saturated):
+                    b.runs.submit(refused)
+                assert not b.runs.has_room()
+                assert not refused.events
+        b.finish()
+        b.close()
+
+
+def check_room_is_told(make: Make) -> None:
+    """has_room() False promises a room() to every endpoint, and there is room then."""
+    with bench(make, endpoints=2) as b:
+        for endpoint in b.endpoints:
+            assert endpoint.rooms == 0
+        if b.fill():
+            for _ in b.jobs:
+                b.gate.release()
+            b.host.until(lambda: all(endpoint.rooms for endpoint in b.endpoints), "room()")
+            assert b.runs.has_room(), "room() was called, and there is none"
+            b.submit()
+        b.finish()
+        b.close()
+
+
+def check_saturated_promises_room(make: Make) -> None:
+    """Raising Saturated promises a room(), too, to those who did not ask before."""
+    with bench(make) as b:
+        full = False
+        while len(b.jobs) < MANY and not full:
+            try:
+                b.submit()
+            except Saturated:
+                full = True
+        if full:
+            b.gate.release_all()
+            b.host.until(lambda: b.endpoints[0].rooms, "room()")
+        b.finish()
+        b.close()
+
+
+def check_room_again_and_again(make: Make) -> None:
+    """Each time that it is full there is a room() afterwards."""
+    with bench(make) as b:
+        for _ in range(3):
+            before = b.endpoints[0].rooms
+            if not b.fill():
+                break
+            b.gate.release(len(b.jobs))
+            b.host.until(lambda: all(job.settled for job in b.jobs), "the jobs' ends")  # noqa: B023  # done at once
+            b.host.until(lambda: b.endpoints[0].rooms > before, "room()")  # noqa: B023
+            b.jobs.clear()
+        b.finish()
+        b.close()
+
+
+def check_cut_returns_what_never_began(make: Make) -> None:
+    """cut() returns jobs that never began, each once; they are never run after it."""
+    with bench(make) as b:
+        b.fill()
+        unbegun = list(b.runs.cut())
+        assert not b.runs.cut()
+        assert not any("run" in job.events or "leave" in job.events for job in unbegun)
+        for job in unbegun:
+            job.close()
+        b.finish()
+        assert all(job.events == ["close", "settle"] for job in unbegun)
+        b.close()
+
+
+def check_close_waits_for_what_runs(make: Make) -> None:
+    """done is called once, when nothing runs any more; not before."""
+    with bench(make) as b:
+        if b.runs.waits_on_close:
+            job = b.submit()
+            if b.given_back:
+                b.finish()
+            told: list[bool] = []
+            b.runs.close(b.endpoints[0], lambda: told.append(job.settled))
+            if not job.settled:
+                b.host.settle_down()
+                assert not told
+            b.finish()
+            b.host.until(lambda: told, "close() to call done")
+            b.host.settle_down()
+            assert told == [True]
+        b.finish()
+        b.close()
+
+
+def check_reopening(make: Make) -> None:
+    """A strategy that was closed can be opened again, by another host, too."""
+    with bench(make) as b:
+        b.fill()
+        b.finish()
+        b.close()
+        strategy, runs = b.strategy, b.runs
+        with bench(lambda: strategy) as again:
+            assert again.runs is runs
+            again.fill()
+            again.finish()
+            again.close()
+
+
+def check_open_again_while_open(make: Make) -> None:
+    """A loop that rested and turns again opens it again, with the same endpoints."""
+    with bench(make) as b:
+        told: list[None] = []
+        b.strategy.halt(lambda: told.append(None))
+        b.host.until(lambda: told, "halt() to call done")
+        b.strategy.open(b.host, b.endpoints)
+        assert b.strategy.endpoints == tuple(b.endpoints)
+        b.fill()
+        b.finish()
+        b.close()
+        assert len(told) == 1
+
+
+def check_halt_during_halt(make: Make) -> None:
+    """Two who wait for a rest are both told, once each."""
+    with bench(make) as b:
+        told: list[int] = []
+        b.strategy.halt(lambda: told.append(1))
+        b.strategy.halt(lambda: told.append(2))
+        b.host.until(lambda: len(told) == 2, "both")
+        b.host.settle_down()
+        assert sorted(told) == [1, 2]
+        b.finish()
+        b.close()
+
+
+def check_sharing(make: Make) -> None:
+    """Two endpoints share it; one leaves, or stops, and it goes on for the other."""
+    with bench(make, endpoints=2) as b:
+        first, second = b.endpoints
+        told: list[Any] = []
+        b.strategy.retire(first, lambda: told.append(first))
+        b.host.until(lambda: told, "retire() to call done")
+        b._close(b.strategy, first)
+        assert b.strategy.endpoints == (second,)
+        b.fill()
+        b.finish()
+        b.close()
+        assert b.strategy.host is None
+        assert told == [first]
+
+
+def check_second_host_is_refused(make: Make) -> None:
+    """One strategy cannot serve two loops; the refusal harms neither."""
+    with bench(make) as b:
+        with FakeHost() as other:
+            stranger = FakeEndpoint(other)
+            with pytest.raises(RuntimeError, match="another reactor"):
+                b.strategy.open(other, [stranger])
+            assert stranger.accepting == 0
+            told: list[None] = []
+            b.strategy.close(stranger, lambda: told.append(None))
+            assert len(told) == 1
+        assert b.strategy.host is b.host
+        b.fill()
+        b.finish()
+        b.close()
+
+
+def check_abandon(make: Make) -> None:
+    """What abandon() is for, forked children, would hide what it does: here it is called where it can be seen."""
+    strategy = make()
+    strategy.abandon()
+    strategy.abandon()
+    with bench(lambda: strategy) as b:
+        b.fill()
+        b.finish()
+        b.close()
+    strategy.abandon()
+    assert strategy.host is None
+    assert strategy.endpoints == ()
+
+
+CHECKS = [check for name, check in sorted(globals().items()) if name.startswith("check_")]
