@@ -23,7 +23,7 @@ from reactor.lifecycle import EndpointState, RequestState, move
 from reactor.listener import BATCH, Listener, Pause
 from reactor.loop import Busy, Closed, Loop
 from reactor.parking import Parking
-from strategies.contract import Host, Saturated, Strategy
+from strategies.contract import Host, Job, Saturated, Strategy
 from strategies.log import Log
 
 log = Log("reactor")
@@ -135,19 +135,20 @@ class Endpoint:
     def _run_out(self, job: RequestJob) -> None:
         """No loop turns: run it by the strategy that works in this process, to its end."""
         strategy = self.strategy.here()
-        way = RunOut(job)
         try:
-            while True:
-                try:
-                    mine = strategy.submit(way)
-                    break
-                except Saturated:  # another thread's handle_request() took the room that there was
-                    self._wait_for_room(strategy, RETRY)
+            mine = self._submit_patiently(strategy, RunOut(job))
         except BaseException:
             job.close()
             raise
         if mine is not None:
             mine.run()
+
+    def _submit_patiently(self, strategy: Strategy, job: RunOut) -> Job | None:
+        while True:
+            try:
+                return strategy.submit(job)
+            except Saturated:  # another thread's handle_request() took the room that there was
+                self._wait_for_room(strategy, RETRY)
 
     def hand_on(self, connection: Connection) -> None:
         """Any thread.  A turn is over and the connection wants another."""
