@@ -180,6 +180,7 @@ class FakeJob:
         self.body = body
         self.settle: Callable[[Any], object] = self._settled
         self.events: list[str] = []
+        self.submitting = False
 
     def run(self) -> None:
         self.events.append("run")
@@ -202,6 +203,8 @@ class FakeJob:
 
     def _settled(self, job: Any) -> None:
         assert job is self
+        if self.submitting and threading.get_ident() == self.host.thread:
+            self.events.append("inside")  # another thread may well have been quicker
         self.events.append("settle")
         self.host.post(lambda: None)  # who waits for this looks again
 
