@@ -19,7 +19,7 @@ from reactor.endpoint import Endpoint
 from reactor.errors import UsageError, ends_server
 from reactor.job import RequestJob, attempt
 from reactor.lifecycle import EndpointState
-from reactor.packet import Datagram, Packet
+from reactor.packet import Datagram, Packet, datagrams_of
 from reactor.reactor import Reactor
 from reactor.sockets import UnixPath, bind, bind_unix
 from strategies.contract import Strategy
@@ -444,15 +444,19 @@ class UDPServer(TCPServer):
     job_class = Packet
 
     _receive_flags = 0
+    _datagram: type[Datagram] = Datagram
 
     def get_request(self) -> tuple[Any, Any]:
         """Receive a packet; return a Datagram and the client's address."""
-        limit = self.max_packet_size
-        data, address = self.socket.recvfrom(limit + 1, self._receive_flags)
-        packet = Datagram(data if len(data) <= limit else data[:limit])
-        packet.socket = self.socket
-        if len(data) > limit:
-            packet.truncated = True
+        limit, sock = self.max_packet_size, self.socket
+        data, address = sock.recvfrom(limit + 1, self._receive_flags)
+        datagram = self._datagram
+        if datagram.socket is not sock:
+            datagram = self._datagram = datagrams_of(sock)
+        if len(data) <= limit:
+            return datagram(data), address
+        packet = datagram(data[:limit])
+        packet.truncated = True
         return packet, address
 
     def server_activate(self) -> None:
