@@ -292,7 +292,7 @@ def test_a_forked_child_that_abandons_the_loop_leaves_the_parents_watches_alone(
 
 def test_an_idle_loop_does_not_wake_up() -> None:
     server = TCPServer(("127.0.0.1", 0), Upper)
-    with Serving(server), socket.create_connection(server.server_address) as client:
+    with server, Serving(server), socket.create_connection(server.server_address) as client:
         loop = server.attach().loop
         client.sendall(b"x")
         client.shutdown(socket.SHUT_WR)
