@@ -15,9 +15,12 @@ def signals_wake(fd: int) -> Iterator[None]:
     Without it a signal that comes between the interpreter's last look and the poll waits for the next event.  In other
     threads nothing is done: Python runs handlers in the main thread only.
     """
+    before = None
     try:
         before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     except ValueError:  # not the main thread
+        pass
+    if before is None:  # outside of the except block: this is no context of what is raised in the loop
         yield
         return
     try:

@@ -43,7 +43,7 @@ class UnixPath:
     """The file of a Unix socket that we bound: ours to remove, as long as it is still ours."""
 
     def __init__(self, path: str | bytes) -> None:
-        self.path = path
+        self.path = os.path.abspath(path)  # the working directory may be another one by the end
         self._identity = identity(path)
         self._pid = os.getpid()  # a forked child has a copy of this object, and no right to the file
 
