@@ -1,0 +1,88 @@
+"""Datagram: the bytes of a packet, and where they came in."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers import BaseRequestHandler
+from reactor import Datagram, TCPServer, UDPServer, UnixDatagramServer
+from strategies import ForkPerRequest, ThreadPool
+from tests.answers import UpperPacket
+from tests.clients import ask, connected, hear
+from tests.kinds import DATAGRAMS, make
+from tests.serving import DEADLINE, Serving
+
+
+class Kept(BaseRequestHandler):
+    """Keeps the request on the server, and answers nothing."""
+
+    def handle(self) -> None:
+        self.server.kept = self.request
+
+
+@pytest.mark.parametrize("kind", DATAGRAMS)
+def test_attributes(kind: type[TCPServer], tmp_path: Path):
+    with make(kind, tmp_path, Kept) as server, connected(server) as client:
+        client.send(b"abc")
+        server.handle_request()
+        packet = server.kept
+        assert isinstance(packet, Datagram)
+        assert isinstance(packet, bytes)
+        assert packet == b"abc"
+        assert packet.socket is server.socket
+        assert packet.local_address == server.server_address
+        assert packet.truncated is False
+
+
+@pytest.mark.parametrize("kind", DATAGRAMS)
+@pytest.mark.parametrize(("size", "truncated"), [(9, False), (10, False), (11, True), (100, True)])
+def test_truncation(kind: type[TCPServer], size: int, truncated: bool, tmp_path: Path):
+    with make(kind, tmp_path, Kept) as server, connected(server) as client:
+        server.max_packet_size = 10
+        client.send(bytes(range(size)))
+        client.send(b"next")
+        server.handle_request()
+        assert server.kept == bytes(range(min(size, 10)))
+        assert server.kept.truncated is truncated
+        server.handle_request()
+        assert server.kept == b"next"  # the rest of the long one is gone, not the next request
+        assert not server.kept.truncated
+
+
+def test_empty_packet():
+    with UDPServer(("127.0.0.1", 0), UpperPacket) as server, Serving(server):
+        assert ask(server, b"") == b""
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+@pytest.mark.parametrize("make_strategy", [lambda: ThreadPool(2), ForkPerRequest])
+@pytest.mark.parametrize("kind", DATAGRAMS)
+def test_elsewhere(kind: type[TCPServer], make_strategy: Any, tmp_path: Path):
+    with make(kind, tmp_path, strategy=make_strategy()) as server, Serving(server), connected(server) as client:
+        messages = [b"%d" % number for number in range(10)]
+        for message in messages:
+            client.send(message)
+        assert sorted(hear(client) for _ in messages) == messages
+
+
+def test_a_client_without_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with make(UnixDatagramServer, tmp_path) as server:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
+            nameless.settimeout(DEADLINE)
+            nameless.sendto(b"abc", server.server_address)
+        server.handle_request()
+        assert "has no name" in capsys.readouterr().out
+        assert ask(server, b"abc", server.handle_request) == b"ABC"
+
+
+def test_a_client_that_has_gone():
+    # The port unreachable that comes back is not the next client's affair.
+    with UDPServer(("127.0.0.1", 0), UpperPacket) as server, Serving(server):
+        for _ in range(3):
+            with connected(server) as client:
+                client.send(b"bye")
+        assert ask(server, b"abc") == b"ABC"
