@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 #: Held while a server gets a loop of its own.  One for all servers: constructors may run late, and twice.
 ATTACHING = RLock()
 
+#: A socket's family and type as the numbers that they are; ``listener.family`` looks up an enum member for it.
+FAMILY: Callable[[socket.socket], int] = socket.SocketType.family.__get__
+TYPE: Callable[[socket.socket], int] = socket.SocketType.type.__get__
+
 FOREIGN_ACCEPT_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
 
 
@@ -71,6 +75,7 @@ class BaseServer:
     ) -> None:
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
+        self._shutdown_requested = False  # a constructor that runs twice begins anew
         if strategy is not None:
             self.strategy = strategy
 
@@ -123,7 +128,7 @@ class BaseServer:
         finally:
             self._shutdown_requested = False
             if self.endpoint is not None and self.endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
-                self.server_close()
+                BaseServer.server_close(self)  # what it began; a subclass's has been called
 
     def shutdown(self) -> None:
         """Any thread, handler or signal handler.  End ``serve_forever()``, and wait until it has.
@@ -262,7 +267,11 @@ class BaseServer:
 
     def taker(self) -> Callable[[], OSError | None]:
         """How the loop takes one request: ``take()``, or a ``handle_request()`` that the user has defined."""
-        return self._take_by_request if overrides(self, "handle_request", BaseServer) else self.take
+        return self._take_by_request if self.serves_by_request() else self.take
+
+    def serves_by_request(self) -> bool:
+        """Whether the user has defined ``handle_request()``, which is then called for each request that is there."""
+        return overrides(self, "handle_request", BaseServer)
 
     def _take_by_request(self) -> OSError | None:
         self._error = None
@@ -346,7 +355,7 @@ class TCPServer(BaseServer):
     allow_reuse_address: bool = False
     allow_reuse_port: bool = False
 
-    _timeout_before: tuple[float | None] | None = None
+    _timeout_before: tuple[socket.socket, float | None] | None = None
 
     def __init__(
         self,
@@ -397,7 +406,7 @@ class TCPServer(BaseServer):
             return accepted
         # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
         fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-        request = socket.socket(self.address_family, self.socket_type, 0, fd)
+        request = socket.socket(FAMILY(listener), TYPE(listener), 0, fd)
         if not FOREIGN_ACCEPT_BLOCKS:
             request.setblocking(True)
         return request, address
@@ -417,15 +426,16 @@ class TCPServer(BaseServer):
         plain = type(self.socket) is socket.socket
         if not plain or overrides(self, "get_request", TCPServer):
             return False
-        self._timeout_before = (self.socket.gettimeout(),)
+        self._timeout_before = self.socket, self.socket.gettimeout()
         self.socket.setblocking(False)
-        return not overrides(self, "handle_request", BaseServer)  # that one is called for requests that are there
+        return not self.serves_by_request()
 
     def end_batches(self) -> None:
         before, self._timeout_before = self._timeout_before, None
         if before is not None:
+            listener, timeout = before  # the program may have put another in its place
             with contextlib.suppress(OSError):  # closed meanwhile
-                self.socket.settimeout(before[0])
+                listener.settimeout(timeout)
 
     def become_alone(self, inner: Strategy) -> None:
         super().become_alone(inner)
@@ -473,7 +483,7 @@ class UDPServer(TCPServer):
         if overrides(self, "get_request", UDPServer) or type(self.socket) is not socket.socket:
             return False
         self._receive_flags = socket.MSG_DONTWAIT
-        return not overrides(self, "handle_request", BaseServer)
+        return not self.serves_by_request()
 
     def end_batches(self) -> None:
         self._receive_flags = 0

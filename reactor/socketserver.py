@@ -151,10 +151,7 @@ class BaseServer(NativeServer):
         return Inline()
 
     def server_activate(self) -> None:
-        """Let clients in, where the native class behind this one has something to do for that."""
-        activate = getattr(super(), "server_activate", None)
-        if activate is not None:
-            activate()
+        """Let clients in.  Does nothing here."""
 
     # -- the private names that programs read and write
 
@@ -226,7 +223,7 @@ class BaseServer(NativeServer):
             return
         # serve_forever() is on its way, on this thread or on another: wait beside it.
         before = getattr(self, "_timeout_before", None)
-        patience = (before[0] if before else self.socket.gettimeout(), self.timeout)
+        patience = (before[1] if before else self.socket.gettimeout(), self.timeout)
         with _ServerSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
             if selector.select(min((seconds for seconds in patience if seconds is not None), default=None)):
@@ -234,8 +231,8 @@ class BaseServer(NativeServer):
             else:
                 self.handle_timeout()
 
-    def taker(self) -> Callable[[], OSError | None]:
-        return self.take
+    def serves_by_request(self) -> bool:
+        return False
 
     def take(self) -> OSError | None:
         self._error = None
@@ -247,9 +244,11 @@ class BaseServer(NativeServer):
         return True
 
     def begin_batches(self) -> bool:
-        if self.acts and self.endpoint is not None:
-            self.endpoint.batch = 1  # service_actions() is called after each request
-        return not overrides(self, "_handle_request_noblock", BaseServer) and super().begin_batches()
+        return self.may_batch() and super().begin_batches()
+
+    def may_batch(self) -> bool:
+        """Whether several requests may be taken in one turn.  ``service_actions()`` is called after each."""
+        return not self.acts and not overrides(self, "_handle_request_noblock", BaseServer)
 
     def _handle_request_noblock(self) -> None:
         """Handle one request; the socket is readable."""
@@ -309,8 +308,33 @@ class BaseServer(NativeServer):
 class TCPServer(BaseServer, NativeTCPServer):
     """As ``socketserver.TCPServer``."""
 
-    def family_of(self, address: Any) -> int:
-        return self.address_family
+    def __init__(
+        self,
+        server_address: Any,
+        RequestHandlerClass: Any,
+        bind_and_activate: bool = True,
+        *,
+        strategy: Strategy | None = None,
+    ) -> None:
+        BaseServer.__init__(self, server_address, RequestHandlerClass)
+        if strategy is not None:
+            self.strategy = strategy
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        if bind_and_activate:
+            try:
+                self.server_bind()
+                self.server_activate()
+            except BaseException:
+                self.server_close()
+                raise
+
+    # Named again, so that they come before what a program defines in a subclass of BaseServer, or sets in BaseServer.
+    fileno = NativeTCPServer.fileno
+    get_request = NativeTCPServer.get_request
+    server_activate = NativeTCPServer.server_activate
+    server_close = NativeTCPServer.server_close
+    shutdown_request = NativeTCPServer.shutdown_request
+    close_request = NativeTCPServer.close_request
 
     def server_bind(self) -> None:
         """Bind the socket; raises the system's own OSError."""
@@ -326,6 +350,10 @@ class TCPServer(BaseServer, NativeTCPServer):
 class UDPServer(TCPServer, NativeUDPServer):
     """As ``socketserver.UDPServer``."""
 
+    server_activate = NativeUDPServer.server_activate
+    shutdown_request = NativeUDPServer.shutdown_request
+    close_request = NativeUDPServer.close_request
+
     def get_request(self) -> tuple[Any, Any]:
         """Receive a packet: ``((data, socket), client_address)``."""
         flags = (self._receive_flags,) if self._receive_flags else ()  # what a program made need not know any
@@ -339,7 +367,11 @@ class UDPServer(TCPServer, NativeUDPServer):
         return packet
 
     def begin_batches(self) -> bool:
-        return not overrides(self, "get_request", UDPServer) and super().begin_batches()
+        plain = type(self.socket) is socket.socket and not overrides(self, "get_request", UDPServer)
+        if not plain or not self.may_batch():
+            return False
+        self._receive_flags = socket.MSG_DONTWAIT
+        return True
 
 
 class ThreadingMixIn(NativeThreadingMixIn):
