@@ -321,6 +321,12 @@ class Endpoint:
             strategy.close(self, _nothing)
             self._leave_strategies()
 
+    def give_up(self) -> None:
+        """Loop thread.  What still runs cannot be ended: the strategies end when it has, and nobody waits."""
+        joined, self._joined = self._joined, set()
+        for strategy in joined:
+            strategy.close(self, _nothing)
+
     def abandon(self, keep: Sequence[Any]) -> None:
         """Forked child.  Close its copies of the server's socket and of every request's, but for those in ``keep``."""
         kept = {id(held) for held in keep}

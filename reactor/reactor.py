@@ -288,6 +288,11 @@ class Reactor:
             if not ended:
                 log.error("%r: %d requests cannot be ended: %r", endpoint.server, len(endpoint.live), endpoint.live)
                 ended = True  # what is left belongs to nobody now
+                try:
+                    with self._loop.led():
+                        endpoint.give_up()
+                except Busy:
+                    self._soon_on_loop(endpoint.give_up, GRACE)
         if ended and endpoint in self._endpoints:
             self._endpoints.remove(endpoint)
         return ended
