@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 
 from handlers import StreamRequestHandler
 from reactor import Reactor, TCPServer
@@ -35,9 +36,14 @@ class OnExecutor(Strategy):
         self.tell_room()
 
     def end(self, done: Callable[[], object]) -> None:
-        self.executor.shutdown()  # no job is left: this joins idle threads
-        self.executor = ThreadPoolExecutor(self.workers)
-        done()
+        executor, self.executor = self.executor, ThreadPoolExecutor(self.workers)
+
+        def wait(post: Callable[..., object]) -> None:  # beside the loop, which has to turn meanwhile
+            executor.shutdown()
+            post(done)
+
+        if self.host is not None:
+            Thread(target=wait, args=(self.host.post,)).start()
 
 
 class Upper(StreamRequestHandler):

@@ -10,7 +10,7 @@ import pytest
 
 from examples.own_strategy import OnExecutor
 from strategies import ForkPerRequest, Inline, Job, Prefork, Saturated, Strategy, ThreadPerRequest, ThreadPool
-from tests.contract.checks import CHECKS, check_close_waits_for_what_runs
+from tests.contract.checks import CHECKS
 
 
 class OneThread(Strategy):
@@ -77,6 +77,4 @@ OURS = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("make", OURS, ids=lambda make: repr(make()) if make is not OneThread else "OneThread()")
 def test_contract(make: Callable[[], Strategy], check: Callable[[Callable[[], Strategy]], None]):
-    if isinstance(make(), OnExecutor) and check is check_close_waits_for_what_runs:
-        pytest.skip("it leans on the server's word that no job is left when it is closed")
     check(make)
