@@ -42,7 +42,9 @@ class OnExecutor(Strategy):
             executor.shutdown()
             post(done)
 
-        if self.host is not None:
+        if self.host is None:  # ended already
+            done()
+        else:
             Thread(target=wait, args=(self.host.post,)).start()
 
 
