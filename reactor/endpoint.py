@@ -70,7 +70,11 @@ class Endpoint:
 
     def accept_here(self) -> None:
         self._joined.add(self.strategy)
-        batch = self.batch if self.server.begin_batches() else 1
+        try:
+            batch = self.batch if self.server.begin_batches() else 1
+        except OSError:  # closed already
+            self._gone()
+            return
         room = None if self.direct else self.strategy.has_room
         if not self._listener.start(self.server, self.server.taker(), room, batch):
             self._gone()

@@ -9,6 +9,7 @@ Running out of descriptors is a normal day: one line in the log, a short rest, a
 from __future__ import annotations
 
 import errno
+import select
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -21,6 +22,7 @@ log = Log("reactor")
 BATCH = 16  # requests taken in one turn: enough to make the poll cheap, few enough that other servers get theirs soon
 REST = 0.05  # seconds to rest when descriptors have run out; a try costs about 10 us
 SILENCE = 60.0  # seconds between two lines about that
+VAIN = 8  # vain wake-ups in a row, before the socket is asked whether it still listens; arbitrary
 FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -51,6 +53,7 @@ class Listener:
         self._reasons: set[Pause] = set()
         self._silent_until = 0.0
         self._failures = 0
+        self._vain = 0
 
     @property
     def listening(self) -> bool:
@@ -107,15 +110,29 @@ class Listener:
                 return
             error = take()
             if error is None:
-                self._failures = 0
+                self._failures = self._vain = 0
             elif error.errno in NOTHING:
                 self._limit, self._full = max(1, taken), 0
+                if not taken:
+                    self._in_vain()
                 return
             elif not self._go_on_after(error):
                 return
             if self._undo is None or loop.in_haste:  # stopped, paused or closed by what was taken
                 return
         self._grow()
+
+    def _in_vain(self) -> None:
+        """Readable, and nothing there: another process was quicker, most often.  But Linux says so for ever, too, of a
+        Unix socket that was shut down while it listened."""
+        self._vain += 1
+        if self._vain >= VAIN:
+            self._vain = 0
+            poll = select.poll()
+            poll.register(self._socket.fileno(), 0)  # HUP, ERR and NVAL come unasked
+            if poll.poll(0):
+                self._quiet()
+                self._gone()
 
     def _grow(self) -> None:
         """The limit follows the crowd, so that a lone client does not cost a second, vain try each time."""

@@ -123,6 +123,7 @@ class Reactor:
                 self._runner, running = get_ident(), True
                 self._ended.shut()
                 self._report = None
+                self._some_left = False
                 try:
                     if not self._stopping:
                         self._open([e for e in self._endpoints if e.state is EndpointState.RESTING])
@@ -144,14 +145,14 @@ class Reactor:
     def _turn(self, poll_interval: float) -> None:
         loop = self._loop
         while not self._stopping:
+            if self._some_left:  # in the turn before, or at once: a socket that was closed already
+                self._some_left = False
+                if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
+                    return
             acting = [e.server for e in self._endpoints if e.server.acts]
             loop.turn(poll_interval if acting else None)
             for server in acting:
                 server.service_actions()
-            if self._some_left:
-                self._some_left = False
-                if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
-                    return
 
     def _open(self, endpoints: Sequence[Endpoint]) -> None:
         """Process-making strategies first: their forks come before anybody's threads."""
@@ -282,7 +283,8 @@ class Reactor:
         me = get_ident()
         ended = self._turn_until_closed(endpoint, timeout, me)
         if not ended and not self._loop.leads() and not endpoint.runs_on(me):
-            log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, len(endpoint.live))
+            if left := len(endpoint.live):  # else another thread that closes it has cut them
+                log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, left)
             self._soon_on_loop(lambda: self._cut(endpoint), GRACE)
             ended = self._turn_until_closed(endpoint, 2 * GRACE, me)
             if not ended:

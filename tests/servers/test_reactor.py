@@ -1,0 +1,366 @@
+"""Reactor: several servers of all kinds in one loop, each with a strategy of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handlers import StreamRequestHandler
+from reactor import DrainReport, Reactor, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer, UsageError
+from strategies import ForkPerRequest, Inline, Prefork, ThreadPool
+from tests.answers import Upper, Whereabouts, held_by
+from tests.clients import ask, connected, hear, say
+from tests.hold import Hold
+from tests.kinds import KINDS, make
+from tests.serving import DEADLINE, Serving
+
+
+def on_loop(reactor: Reactor, callback: Callable[[], object]) -> None:
+    """Have the loop call it, and wait until it has."""
+    done = threading.Event()
+    reactor.post(callback)
+    reactor.post(done.set)
+    assert done.wait(DEADLINE)
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+def test_all_kinds_each_with_its_own_strategy(tmp_path: Path):
+    with Reactor() as reactor:
+        servers = [
+            reactor.add(make(TCPServer, tmp_path, strategy=ThreadPool(2))),
+            reactor.add(make(UDPServer, tmp_path, strategy=Inline())),
+            reactor.add(make(UnixStreamServer, tmp_path, strategy=ForkPerRequest())),
+            reactor.add(make(UnixDatagramServer, tmp_path, strategy=ThreadPool(1))),
+            reactor.add(make(TCPServer, tmp_path, strategy=Prefork(2))),
+        ]
+        assert reactor.servers == tuple(servers)
+        with Serving(reactor):
+            for _ in range(3):
+                assert [ask(server, b"abc") for server in servers] == [b"ABC"] * 5
+    assert [server.fileno() for server in servers] == [-1] * 5
+
+
+def test_one_strategy_for_several(tmp_path: Path):
+    pool = ThreadPool(2, min_threads=1)
+    with Reactor() as reactor:
+        servers = [reactor.add(make(kind, tmp_path, strategy=pool)) for kind in KINDS]
+        with Serving(reactor):
+            assert [ask(server, b"abc") for server in servers] == [b"ABC"] * 4
+            servers[0].server_close()
+            assert [ask(server, b"abc") for server in servers[1:]] == [b"ABC"] * 3
+    assert pool.host is None
+
+
+def test_processes_are_made_before_threads():
+    # The thread pool was added first; a fork beside its threads would warn, and warnings are errors here.
+    with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper, strategy=ThreadPool(2, min_threads=2)))
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper, strategy=Prefork(2)))
+        reactor.post(reactor.stop)
+        reactor.run()
+
+
+def test_add_while_running():
+    with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        with Serving(reactor):
+            later = TCPServer(("127.0.0.1", 0), Upper, strategy=ThreadPool(1))
+            on_loop(reactor, lambda: reactor.add(later))
+            assert ask(later, b"abc") == b"ABC"
+
+
+def test_a_server_is_of_one_reactor():
+    with Reactor() as one, Reactor() as two:
+        server = one.add(TCPServer(("127.0.0.1", 0), Upper))
+        with pytest.raises(UsageError, match="belongs to one"):
+            two.add(server)
+        with pytest.raises(UsageError, match=r"call run\(\) of that one"):
+            server.serve_forever()
+        server.server_close()
+        assert one.servers == ()
+
+
+def test_a_strategy_is_of_one_reactor():
+    pool = ThreadPool(1)
+    with Reactor() as one, Reactor() as two:
+        server = one.add(TCPServer(("127.0.0.1", 0), Upper, strategy=pool))
+        assert ask(server, b"abc", server.handle_request) == b"ABC"
+        other = two.add(TCPServer(("127.0.0.1", 0), Upper, strategy=pool))
+        with pytest.raises(RuntimeError, match="another reactor"):
+            other.handle_request()
+
+
+def test_closed_reactor():
+    reactor = Reactor()
+    reactor.close()
+    reactor.close()
+    with TCPServer(("127.0.0.1", 0), Upper) as server, pytest.raises(UsageError, match="closed"):
+        reactor.add(server)
+    with pytest.raises(UsageError, match="closed"):
+        reactor.run()
+    reactor.stop()
+    reactor.post(print)
+
+
+def test_run_twice():
+    with Reactor() as reactor, Serving(reactor):
+        assert reactor.running
+        with pytest.raises(UsageError, match="being turned already"):
+            reactor.run()
+
+
+def test_without_servers_it_runs_until_stop():
+    with Reactor() as reactor:
+        with Serving(reactor) as serving:
+            serving.thread.join(0.02)
+            assert reactor.running
+        assert not reactor.running
+
+
+# -- watch, call_later, post
+
+
+def test_watch():
+    reading, writing = os.pipe()
+    seen = []
+
+    def readable() -> None:
+        seen.append(os.read(reading, 1))
+        if seen[-1] == b"3":
+            undo()
+            reactor.stop()
+
+    with Reactor() as reactor:
+        undo = reactor.watch(reading, readable)
+        os.write(writing, b"1234")
+        reactor.run()
+        assert seen == [b"1", b"2", b"3"]
+        undo()  # a second time does nothing
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.logs(r"it is watched no more")
+def test_a_watch_that_raises_is_dropped():
+    reading, writing = os.pipe()
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        reactor.watch(reading, lambda: 1 / 0)
+        os.write(writing, b"1")
+        with Serving(reactor):
+            assert ask(server, b"abc") == b"ABC"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_call_later():
+    order: list[str] = []
+    with Reactor() as reactor:
+        began = time.monotonic()
+        reactor.call_later(0.02, order.append, "second")
+        reactor.call_later(0.01, order.append, "first")
+        undo = reactor.call_later(0, order.append, "never")
+        reactor.call_later(0.03, reactor.stop)
+        undo()
+        reactor.run()
+        assert order == ["first", "second"]
+        assert 0.03 <= time.monotonic() - began < DEADLINE
+
+
+@pytest.mark.logs(r"raised")
+def test_what_posts_and_timers_raise_is_logged():
+    with Reactor() as reactor:
+        reactor.post(lambda: 1 / 0)
+        reactor.call_later(0, lambda: 1 / 0)
+        reactor.call_later(0, reactor.post, reactor.stop)
+        reactor.run()
+
+
+def test_post_from_many_threads():
+    with Reactor() as reactor:
+        posted: list[int] = []
+        with Serving(reactor):
+            threads = [
+                threading.Thread(target=lambda n=n: [reactor.post(posted.append, n) for _ in range(200)])
+                for n in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(DEADLINE)
+            on_loop(reactor, lambda: None)
+            assert sorted(posted) == [n for n in range(4) for _ in range(200)]
+
+
+# -- stop, shutdown of one, retire
+
+
+def test_stop_returns_at_once_and_run_follows():
+    with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        with Serving(reactor) as serving:
+            began = time.perf_counter()
+            reactor.stop()
+            assert serving.ended() is None
+            assert time.perf_counter() - began < 0.1
+
+
+def test_stop_before_run():
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        reactor.stop()
+        reactor.run()
+        with Serving(reactor):
+            assert ask(server, b"abc") == b"ABC"
+
+
+@pytest.mark.parametrize("strategy", [None, ThreadPool(1)])
+def test_stop_from_a_handler(strategy: ThreadPool | None):
+    class Stops(StreamRequestHandler):
+        def handle(self):
+            self.server.reactor.stop()
+            self.wfile.write(b"stopped")
+
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Stops, strategy=strategy))
+        with Serving(reactor) as serving:
+            assert ask(server, b"") == b"stopped"
+            assert serving.ended() is None
+
+
+def test_shutdown_of_one_leaves_the_others():
+    with Reactor() as reactor:
+        one, two = (reactor.add(TCPServer(("127.0.0.1", 0), Upper)) for _ in range(2))
+        with Serving(reactor) as serving, connected(one) as client:
+            say(client, b"later")
+            assert hear(client) == b"LATER"
+            one.shutdown()
+            with connected(one) as waiting:  # its queue is still there
+                say(waiting, b"abc")
+                assert ask(two, b"abc") == b"ABC"
+                waiting.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    waiting.recv(1)
+            two.shutdown()  # the last one: the reactor has nobody left to serve
+            assert serving.ended() is None
+
+
+def test_close_of_the_last_ends_run():
+    with Reactor() as reactor:
+        one, two = (reactor.add(TCPServer(("127.0.0.1", 0), Upper)) for _ in range(2))
+        with Serving(reactor) as serving:
+            one.server_close()
+            assert ask(two, b"abc") == b"ABC"
+            two.server_close()
+            assert serving.ended() is None
+            assert reactor.servers == ()
+
+
+def test_retire():
+    with Reactor() as reactor:
+        one, two = (reactor.add(TCPServer(("127.0.0.1", 0), Whereabouts, strategy=ThreadPool(1))) for _ in range(2))
+        with Serving(reactor):
+            assert ask(one, b"")
+            reactor.retire(one)
+            assert ask(two, b"")
+            assert one in reactor.servers
+
+
+# -- drain
+
+
+def test_drain_of_an_idle_reactor():
+    with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper, strategy=ThreadPool(2)))
+        with Serving(reactor) as serving:
+            assert reactor.drain(DEADLINE) == DrainReport(0)
+            assert serving.ended() is None
+            assert serving.report == DrainReport(0)
+
+
+def test_drain_lets_what_runs_finish():
+    with Hold() as hold, Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), held_by(hold), strategy=ThreadPool(2)))
+        with Serving(reactor) as serving, connected(server) as client, connected(server) as late:
+            say(client, b"abc")
+            hold.wait_entered()
+            reports: list[DrainReport | None] = []
+            draining = threading.Thread(target=lambda: reports.append(reactor.drain(DEADLINE)))
+            say(late, b"late")
+            hold.wait_entered()
+            draining.start()
+            draining.join(0.03)
+            assert draining.is_alive()
+            hold.release()
+            assert (hear(client), hear(late)) == (b"ABC", b"LATE")
+            draining.join(DEADLINE)
+            assert reports == [DrainReport(2)]
+            assert serving.ended() is None
+
+
+@pytest.mark.logs(r"drain: cut <Connection from .*RUNNING>")
+def test_drain_cuts_at_its_deadline():
+    class Waits(StreamRequestHandler):
+        def handle(self):
+            entered.set()
+            self.rfile.read()
+
+    entered = threading.Event()
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Waits, strategy=ThreadPool(2)))
+        with Serving(reactor) as serving, connected(server) as client:
+            assert entered.wait(DEADLINE)
+            report = reactor.drain(0.02)
+            assert hear(client) == b""
+            assert serving.ended() is None
+            assert report is not None
+            assert (report.finished, len(report.cut)) == (0, 1)
+            assert str(client.getsockname()[1]) in report.cut[0]
+            assert serving.report == report
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+@pytest.mark.logs(r"drain: cut", r"killed by signal 15")
+def test_drain_cuts_a_child():
+    class Waits(StreamRequestHandler):
+        def handle(self):
+            self.wfile.write(b"here")
+            self.rfile.read()
+
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Waits, strategy=ForkPerRequest()))
+        with Serving(reactor) as serving, connected(server) as client:
+            assert client.recv(4) == b"here"
+            report = reactor.drain(0.02)
+            assert hear(client) == b""
+            assert serving.ended() is None
+            assert report is not None
+            assert len(report.cut) == 1
+
+
+@pytest.mark.parametrize("strategy", [None, ThreadPool(1)])
+def test_drain_from_a_handler(strategy: ThreadPool | None):
+    class Drains(StreamRequestHandler):
+        def handle(self):
+            assert self.server.reactor.drain(DEADLINE) is None
+            self.wfile.write(b"drains")
+
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Drains, strategy=strategy))
+        with Serving(reactor) as serving:
+            assert ask(server, b"") == b"drains"
+            assert serving.ended() is None
+            assert serving.report.cut == ()
+
+
+def test_drain_of_a_reactor_that_does_not_run():
+    with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        assert reactor.drain() == DrainReport(0)
+        with pytest.raises(UsageError, match="0 or more"):
+            reactor.drain(-1)
