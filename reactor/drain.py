@@ -71,8 +71,7 @@ class Drain:
 
     def _deadline(self) -> None:
         self._due = None
-        doomed = [job for endpoint in self._endpoints for job in endpoint.cut()]
-        self._cut = tuple(map(repr, doomed))
+        self._cut = tuple(line for endpoint in self._endpoints for line in endpoint.cut())
         for line in self._cut:
             log.warning("drain: cut %s", line)
         for strategy in self._strategies:

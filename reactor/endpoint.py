@@ -281,15 +281,19 @@ class Endpoint:
             for callback in waiting:
                 callback()
 
-    def cut(self) -> list[RequestJob]:
-        """Shut the sockets of what is live, so that handlers which wait for their client come back; return them."""
+    def cut(self) -> list[str]:
+        """Shut the sockets of what is live, so that handlers which wait for their client come back.
+
+        Returns a line for each, that says what it was doing.
+        """
         doomed = list(self.live)
+        lines = list(map(repr, doomed))
         for job in doomed:
             job.cut()
         unbegun, self._waiting = self._waiting, deque()
         for job in unbegun:
             job.close()
-        return doomed
+        return lines
 
     def close(self) -> None:
         """The server was closed.  ``closed`` opens when its jobs are done and its strategy has ended."""
@@ -320,10 +324,13 @@ class Endpoint:
             return
         self._joined.discard(strategy)
         if strategy.waits_on_close:
-            strategy.close(self, self._leave_strategies)
+            strategy.close(self, self._strategy_ended)
         else:
             strategy.close(self, _nothing)
             self._leave_strategies()
+
+    def _strategy_ended(self) -> None:
+        self.loop.soon(self._leave_strategies)  # it may say so inside the call that asked for its end
 
     def give_up(self) -> None:
         """Loop thread.  What still runs cannot be ended: the strategies end when it has, and nobody waits."""
