@@ -14,6 +14,7 @@ import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from reactor.connection import Connection
@@ -324,13 +325,11 @@ class Endpoint:
             return
         self._joined.discard(strategy)
         if strategy.waits_on_close:
-            strategy.close(self, self._strategy_ended)
+            # Later in any case: it may say that it has ended inside the very call that asks for it.
+            strategy.close(self, partial(self.loop.soon, self._leave_strategies))
         else:
             strategy.close(self, _nothing)
             self._leave_strategies()
-
-    def _strategy_ended(self) -> None:
-        self.loop.soon(self._leave_strategies)  # it may say so inside the call that asked for its end
 
     def give_up(self) -> None:
         """Loop thread.  What still runs cannot be ended: the strategies end when it has, and nobody waits."""
