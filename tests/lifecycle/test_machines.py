@@ -173,7 +173,7 @@ def run(strategy: str, kind: Any, examples: int, steps: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_life_is_one_that_the_contract_allows(strategy: str, kind: Any) -> None:
-    run(strategy, kind, examples=20, steps=16)
+    run(strategy, kind, examples=12, steps=14)
 
 
 @pytest.mark.soak
