@@ -165,6 +165,27 @@ def test_by_more_threads_than_there_is_room(queue: int):
             assert not thread.is_alive()
 
 
+def test_first_used_by_several_threads_at_once(monkeypatch: pytest.MonkeyPatch):
+    # The race: two threads find that the server has no loop yet, and make it one each.
+    makers = threading.Barrier(2)
+
+    class Slow(Reactor):
+        def __init__(self) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                makers.wait(0.1)
+            super().__init__()
+
+    monkeypatch.setattr("reactor.server.Reactor", Slow)
+    with TCPServer(("127.0.0.1", 0), Upper) as server:
+        threads = [threading.Thread(target=server.handle_request) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert [ask(server, b"abc") for _ in threads] == [b"ABC"] * 2
+        for thread in threads:
+            thread.join(DEADLINE)
+        assert makers.broken  # nobody else came
+
+
 def test_not_beside_serve_forever():
     with TCPServer(("127.0.0.1", 0), Upper) as server, Serving(server):
         with pytest.raises(UsageError, match="served by another thread"):

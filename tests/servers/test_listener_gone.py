@@ -48,30 +48,31 @@ def test_shut_down_while_serving_ends_it(kind: type[TCPServer], tmp_path: Path):
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_child_that_holds_a_copy(kind: type[TCPServer], tmp_path: Path):
     # The kernel's socket lives on in the child, so epoll goes on reporting what nobody here can unregister.
-    server = make(kind, tmp_path)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writing)
-        os.read(reading, 1)  # until the parent has closed its end
-        os._exit(0)
-    os.close(reading)
-    try:
-        with server, Serving(server) as serving:
-            address = server.server_address
-            assert ask(server, b"abc") == b"ABC"
-            server.socket.close()
-            with socket.socket(server.address_family, socket.SOCK_STREAM) as client:
-                client.settimeout(DEADLINE)
-                client.connect(address)  # the child's copy still listens: the descriptor is readable for ever
-                began = time.process_time()
-                serving.thread.join(0.1)
-                assert time.process_time() - began < 0.05
-            server.shutdown()
-            assert serving.ended() is None
-    finally:
-        os.close(writing)
-        os.waitpid(child, 0)
+    with Reactor() as reactor:
+        gone = reactor.add(make(kind, tmp_path))
+        stays = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent has closed its end
+            os._exit(0)
+        os.close(reading)
+        try:
+            with Serving(reactor) as serving:
+                assert ask(gone, b"abc") == b"ABC"
+                gone.socket.close()
+                with socket.socket(kind.address_family, socket.SOCK_STREAM) as client:
+                    client.settimeout(DEADLINE)
+                    client.connect(gone.server_address)  # the child's copy still listens, and is readable for ever
+                    assert ask(stays, b"abc") == b"ABC"
+                    began = time.process_time()
+                    serving.thread.join(0.1)
+                    assert time.process_time() - began < 0.05
+                    assert ask(stays, b"abc") == b"ABC"
+        finally:
+            os.close(writing)
+            os.waitpid(child, 0)
 
 
 def test_its_neighbours_go_on():
