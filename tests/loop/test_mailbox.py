@@ -8,6 +8,7 @@ import select
 import signal
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import pytest
@@ -114,6 +115,20 @@ def test_wherever_the_loop_falls_asleep_it_is_woken_or_sees_the_post(mailbox: Ma
         may_sleep = mailbox.may_sleep()
     assert not may_sleep or wakes(mailbox), "asleep, with a post that nobody will read"
     assert [args for _, args in mailbox.collect()] == [(1,)]
+
+
+def test_a_post_just_after_the_loop_has_looked_wakes_it(mailbox: Mailbox) -> None:
+    """Races: may_sleep() finds nothing, and a post comes before it returns."""
+
+    class Posting(deque):  # type: ignore[type-arg]
+        def __bool__(self) -> bool:
+            found = len(self) > 0
+            if not found:
+                mailbox.post(print, "just after the look")
+            return found
+
+    mailbox._posts = Posting()
+    assert not mailbox.may_sleep() or wakes(mailbox)
 
 
 def test_no_post_is_lost_among_many_threads() -> None:
