@@ -18,7 +18,7 @@ EXTRA_TYPED := $(wildcard benchmarks examples)
 .DELETE_ON_ERROR:
 # Two pips in one environment at a time would trip over each other.
 .NOTPARALLEL:
-.PHONY: help run test test-soak test-all lint types floors docs format bench bench-quick wheel clean
+.PHONY: help run test test-soak test-cpython test-all lint types floors docs format bench bench-quick wheel clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(VENV)/.test  ## the quick suite
 
 test-soak: $(VENV)/.test  ## the long tests, and the property tests with many more, fresh examples
 	$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=soak --timeout=3600 $(ARGS)
+
+test-cpython: $(VENV)/.test  ## CPython's own tests round socketserver, all of them, on the drop-in
+	$(BIN)/python -m pytest -m cpython --timeout=120 tests/dropin $(ARGS)
 
 test-all:  ## the quick suite on each of VERSIONS that is installed
 	@ran=; failed=; for version in $(VERSIONS); do \
