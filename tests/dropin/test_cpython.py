@@ -12,7 +12,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,8 +121,8 @@ def check(plan: Plan, sides: Sides) -> None:
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[Sides]:
-    yield run_all(QUICK)
+def quick() -> Sides:
+    return run_all(QUICK)
 
 
 @pytest.mark.parametrize("plan", QUICK, ids=lambda plan: plan.module)
@@ -132,8 +131,8 @@ def test_same_outcomes(plan: Plan, quick: Sides) -> None:
 
 
 @pytest.fixture(scope="module")
-def full() -> Iterator[Sides]:
-    yield run_all(FULL)
+def full() -> Sides:
+    return run_all(FULL)
 
 
 @pytest.mark.cpython
