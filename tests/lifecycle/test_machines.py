@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,20 @@ CHUNKS = [b"P\n", b"P\nP\n", b"A\nP\n", b"C\n", b"P\nC\nP\n", b"X\n", b"P", b"A"
 
 #: The sockets of clients.  A forked child has a copy of each, and while it has, no close() here is seen by the server.
 CLIENTS: set[socket.socket] = set()
-os.register_at_fork(after_in_child=lambda: [client.close() for client in CLIENTS])
+
+#: Held while one is made or closed: both let other threads run at a moment when the descriptor is there, and CLIENTS
+#: does not tell its number.
+NO_FORK = threading.Lock()
+
+
+def forget_clients() -> None:
+    """Forked child."""
+    NO_FORK.release()
+    for client in CLIENTS:
+        client.close()
+
+
+os.register_at_fork(before=NO_FORK.acquire, after_in_parent=NO_FORK.release, after_in_child=forget_clients)
 
 
 class Client:
@@ -46,8 +60,9 @@ class Client:
 
     def __init__(self, server: Telling, plan: Plan, taken: set[int]) -> None:
         while True:
-            self.sock = socket.socket()
-            CLIENTS.add(self.sock)
+            with NO_FORK:
+                self.sock = socket.socket()
+                CLIENTS.add(self.sock)
             self.sock.bind(("127.0.0.1", 0))
             self.port = self.sock.getsockname()[1]
             if self.port not in taken:
@@ -59,8 +74,9 @@ class Client:
         self.reset = False
 
     def close(self) -> None:
-        self.sock.close()
-        CLIENTS.discard(self.sock)
+        with NO_FORK:
+            self.sock.close()
+            CLIENTS.discard(self.sock)
 
 
 class Lives(RuleBasedStateMachine):
