@@ -203,7 +203,19 @@ def test_stolen_by_a_system_that_keeps_no_children(ended: Ended):
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_a_foreign_child_is_left_alone(host: FakeHost, ended: Ended):
+@pytest.mark.parametrize("way", ["pidfd", "pipe"])
+def test_a_foreign_child_is_left_alone(
+    way: str, host: FakeHost, ended: Ended, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+):
+    if way == "pipe":
+        request.getfixturevalue("no_pidfd")
+    waitpid = os.waitpid
+
+    def waits_for_its_own(pid: int, flags: int) -> tuple[int, int]:
+        assert pid in ended.children.pids or pid == foreign.pid
+        return waitpid(pid, flags)
+
+    monkeypatch.setattr(os, "waitpid", waits_for_its_own)
     with subprocess.Popen([sys.executable, "-S", "-E", "-c", "raise SystemExit(5)"]) as foreign:
         os.waitid(os.P_PID, foreign.pid, os.WEXITED | os.WNOWAIT)
         assert ended.status(ended.spawn()) == 0
@@ -332,7 +344,7 @@ def test_a_handler_that_raises_round_the_fork(ended: Ended, monkeypatch: pytest.
 
 
 def test_a_handler_that_raises_as_signals_are_blocked(ended: Ended, monkeypatch: pytest.MonkeyPatch):
-    real = signal.pthread_sigmask
+    real = children.plain.pthread_sigmask
 
     def interrupted(how: int, mask: Any) -> Any:
         answer = real(how, mask)
@@ -341,7 +353,7 @@ def test_a_handler_that_raises_as_signals_are_blocked(ended: Ended, monkeypatch:
         return answer
 
     mask = real(signal.SIG_BLOCK, ())
-    monkeypatch.setattr(signal, "pthread_sigmask", interrupted)
+    monkeypatch.setattr(children.plain, "pthread_sigmask", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ended.spawn()
     assert real(signal.SIG_BLOCK, ()) == mask
