@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,15 +174,17 @@ def test_the_client_sees_the_end_when_a_child_is_killed(logs: list[Any]):
 def test_a_child_stolen_by_somebody_else_is_settled():
     with Gate() as gate, TCPServer(LOOPBACK, held_at(gate), strategy=ForkPerRequest(1)) as server, Serving(server):
         with connected(server) as client:
-            say(client, b"abc")
             gate.wait_came()
             (pid,) = server.strategy.children.pids
-            waited = threading.Thread(target=os.waitpid, args=(pid, 0))  # waits before the loop can
-            waited.start()
-            gate.release_all()
-            assert hear(client) == b"ABC"
-            waited.join(DEADLINE)
+
+            def steal() -> tuple[int, int]:
+                os.kill(pid, signal.SIGKILL)
+                return os.waitpid(pid, 0)  # on the loop's thread, so that the loop cannot be quicker
+
+            assert on_loop(server, steal) == (pid, signal.SIGKILL)
+            assert hear(client) == b""
         until(lambda: not server.endpoint.live)
+        gate.release_all()
         assert ask(server, b"next") == b"NEXT"
 
 
