@@ -9,6 +9,7 @@ waits says so first and then looks whether any is left: one of the two sees the 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import time
 from _thread import allocate_lock
@@ -339,17 +340,26 @@ class Endpoint:
 
     def abandon(self, keep: Sequence[Any]) -> None:
         """Forked child.  Close its copies of the server's socket and of every request's, but for those in ``keep``."""
-        kept = {id(held) for held in keep}
         for strategy in self._joined:
             strategy.abandon()
+        _close_copy(self.server.socket, keep)
+        for job in self.live:  # the parked ones among them
+            if job.state is not RequestState.LEFT:  # closed already, and one page less to touch
+                for held in job.holds():
+                    _close_copy(held, keep)
+        self.live, self._waiting = set(), deque()
         self._parking.abandon()
-        held = [self.server.socket, *(thing for job in self.live for thing in job.holds())]
-        for thing in held:
-            if id(thing) not in kept:
-                with contextlib.suppress(OSError):
-                    thing.close()
-        self.live.clear()
-        self._waiting.clear()
+
+
+def _close_copy(thing: Any, keep: Sequence[Any]) -> None:
+    """Forked child.  Close its copy of a socket, unless it is kept."""
+    for kept in keep:
+        if kept is thing:
+            return
+    try:  # what contextlib.suppress() touches is copied
+        os.close(thing.detach())
+    except (OSError, AttributeError):  # closed already, or no socket
+        pass
 
 
 def _nothing() -> None:

@@ -14,6 +14,7 @@ any more: polls that return at once with nothing to show for it make the selecto
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import time
 from _thread import allocate_lock, get_ident
@@ -73,6 +74,7 @@ class Loop:
         self.wakeup_fd = self._mailbox.writing
         self._timers = Timers()
         self._ready: deque[Callable[[], object]] = deque()
+        self._parents: object = None
         self._empty_polls = 0
         self._lead = allocate_lock()
         self._leader: int | None = None
@@ -232,9 +234,15 @@ class Loop:
             self._ready.clear()
 
     def abandon(self) -> None:
-        """Forked child.  As ``close()``: closing an epoll descriptor leaves the parent's registrations alone, while
-        unregistering would take them out of the set that both share."""
-        self.close()
+        """Forked child.  Close the loop's own descriptors and nothing else: closing an epoll descriptor leaves the
+        parent's registrations alone, while unregistering would take them out of the set that both share.  The objects
+        stay as they are, for freeing them touches, and so copies, them all."""
+        if not self.closed:
+            self.closed = True
+            if (fd := self.fileno()) is not None:
+                os.close(fd)
+            self._mailbox.close()
+            self._parents, self._ready = self._ready, deque()
         self._lead, self._leader = allocate_lock(), None
 
 

@@ -8,6 +8,8 @@ What a fork copies is the hard part, so every rule about it stands here.
   parent who decides how its children end.
 * What the standard streams hold is flushed before, so that no child prints it again.
 * A child never returns to its parent's frames: it ends in ``os._exit()``, whatever happens.
+* What a child touches it copies, a page at a time, at a microsecond each; and so does the parent after the fork.  So
+  both do little here, and nothing is cleared or freed in a child that the end of the process will free.
 * Children are found by their own descriptor and waited for by their own pid.  ``waitpid(-1)`` would steal the children
   of subprocess, multiprocessing and the user.  Where somebody else has stolen ours, the child counts as gone.
 """
@@ -21,10 +23,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from strategies.contract import Host, Undo
 from strategies.log import Log
+
+# CPython's own half of the signal module: the same calls, without making enum members of all that they return.
+plain: Any = sys.modules.get("_signal", signal)
 
 log = Log("strategies")
 
@@ -34,10 +39,12 @@ LOST = -1000  # the status of a child that somebody else has waited for: no sign
 
 #: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.
 CAUGHT = tuple(
-    number
+    int(number)
     for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU WINCH IO PWR XCPU XFSZ".split()
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 )
+
+SIGINT = int(signal.SIGINT)
 
 Gone = Callable[[int, int], object]
 
@@ -55,6 +62,7 @@ class Children:
         self._undo: dict[int, Undo] = {}
         self._gone: dict[int, Gone] = {}
         self._sentinels: dict[int, int] = {}
+        self._parents: object = None
         self._warned = False
 
     def __len__(self) -> int:
@@ -67,21 +75,19 @@ class Children:
         Raises OSError (EAGAIN, ENOMEM, EMFILE) when there is no process or descriptor to be had; nothing is left then.
         """
         threaded = self._warn_of_threads()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # a closed or broken stream has nothing to print twice
-                stream.flush()
+        _flush()
         # Changing the mask runs the handlers of signals that have come, and a handler may raise (Ctrl-C): so the old
         # mask is known before, and put back when the child is on the books.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        mask = plain.pthread_sigmask(plain.SIG_BLOCK, ())
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+            plain.pthread_sigmask(plain.SIG_BLOCK, CAUGHT)
             pid = self._fork(host, body, gone, mask, threaded)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            plain.pthread_sigmask(plain.SIG_SETMASK, mask)
         return pid
 
     def _fork(
-        self, host: Host, body: Callable[[], object], gone: Gone, mask: set[int | signal.Signals], threaded: bool
+        self, host: Host, body: Callable[[], object], gone: Gone, mask: set[int], threaded: bool
     ) -> int:
         pidfd = hasattr(os, "pidfd_open")
         reading, writing = (-1, -1) if pidfd else os.pipe()
@@ -165,8 +171,8 @@ class Children:
         """Forked child.  Close the copies of the sentinels of its siblings, which are not its own children."""
         for sentinel in self._sentinels.values():
             os.close(sentinel)
-        for table in (self._sentinels, self._undo, self._gone, self.pids):
-            table.clear()
+        self._parents = self._sentinels, self._undo, self._gone, self.pids  # kept: freeing them touches them all
+        self._sentinels, self._undo, self._gone, self.pids = {}, {}, {}, set()
 
     def signal(self, number: int) -> None:
         """Send a signal to every child.  None is missed, and no stranger hit: an unreaped pid is not given anew."""
@@ -212,14 +218,14 @@ def _fork_quietly() -> int:
         return os.fork()
 
 
-def _child(body: Callable[[], object], mask: set[int | signal.Signals], sentinel: int) -> NoReturn:
+def _child(body: Callable[[], object], mask: set[int], sentinel: int) -> NoReturn:
     """Forked child: the third door behind which any exception is met, reported and ended."""
     code = 1
     try:
         if sentinel >= 0:
             os.close(sentinel)
         _reset_signals()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        plain.pthread_sigmask(plain.SIG_SETMASK, mask)
         body()
         code = 0
     except SystemExit as error:
@@ -232,15 +238,21 @@ def _child(body: Callable[[], object], mask: set[int | signal.Signals], sentinel
 
             traceback.print_exc()
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
+        _flush()
         os._exit(code & 0xFF)
 
 
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:  # what contextlib.suppress() touches is copied, too
+            stream.flush()
+        except Exception:  # noqa: BLE001  # a closed or broken stream has nothing to print twice
+            pass
+
+
 def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
+    plain.set_wakeup_fd(-1)
     for number in CAUGHT:
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if callable(plain.getsignal(number)):
+            plain.signal(number, plain.SIG_DFL)
+    plain.signal(SIGINT, plain.SIG_IGN)
