@@ -140,7 +140,7 @@ class Endpoint:
 
     def _run_out(self, job: RequestJob) -> None:
         """No loop turns: run it by the strategy that works in this process, to its end."""
-        strategy = self.strategy.here()
+        strategy = self._join()
         try:
             mine = self._submit_patiently(strategy, RunOut(job))
         except BaseException:
@@ -148,6 +148,17 @@ class Endpoint:
             raise
         if mine is not None:
             mine.run()
+
+    def _join(self) -> Strategy:
+        """The strategy that works in this process, where no loop has opened one; it serves this endpoint from now on.
+
+        A program may call ``process_request()`` from a loop of its own, and nothing else of ours.
+        """
+        strategy = self.strategy.here()
+        if strategy not in self._joined:
+            strategy.join_host(self.host, (self,))
+            self._joined.add(strategy)
+        return strategy
 
     def _submit_patiently(self, strategy: Strategy, job: RunOut) -> Job | None:
         while True:
@@ -224,10 +235,7 @@ class Endpoint:
 
         Returns False when none came.  What the private loop has to do (children to reap, say) is done beside.
         """
-        strategy = self.strategy.here()
-        if strategy not in self._joined:
-            strategy.join_host(self.host, (self,))
-            self._joined.add(strategy)
+        strategy = self._join()
         deadline = None if timeout is None else time.monotonic() + timeout
         self._turn_by_the_way(0)
         while not strategy.has_room():

@@ -120,6 +120,10 @@ class Listener:
                 return
             if self._undo is None or loop.in_haste:  # stopped, paused or closed by what was taken
                 return
+        if self._without_descriptor():  # closed by a handler; the selector would not tell
+            self._quiet()
+            self._gone()
+            return
         self._grow()
 
     def _in_vain(self) -> None:
@@ -159,12 +163,15 @@ class Listener:
 
     def _closed(self) -> bool:
         """Whether the socket is closed, or listens no more, rather than one client being odd."""
+        self._failures += 1
+        return self._failures > 4 or self._socket is None or self._without_descriptor()
+
+    def _without_descriptor(self) -> bool:
         try:
-            return self._socket is None or self._socket.fileno() < 0 or self._failures > 3
+            fd: int = self._socket.fileno()
         except (OSError, ValueError):
             return True
-        finally:
-            self._failures += 1
+        return fd < 0
 
     def _rest(self, error: OSError) -> None:
         now = self._loop.clock()
