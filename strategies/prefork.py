@@ -121,7 +121,6 @@ class Prefork(Strategy):
         self._supervisor = None
         self._stopping = set()
         self._on_stopped = []
-        self.inner.abandon()
 
     def end(self, done: Callable[[], object]) -> None:
         self.halt(done)

@@ -379,10 +379,10 @@ select.select([host.fd], [], [])
 host.callback()
 """
     out = tmp_path / "out"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with out.open("w") as file:
-        subprocess.run(
-            [sys.executable, "-c", program], stdout=file, stderr=subprocess.STDOUT, timeout=DEADLINE, check=True
-        )
+        command = [sys.executable, "-c", program]
+        subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=buffered, timeout=DEADLINE, check=True)
     words = out.read_text().split()
     assert sorted(words) == sorted(["before", "error", "child", "0"])
 

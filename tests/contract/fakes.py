@@ -31,13 +31,16 @@ class FakeHost:
         self._order = itertools.count()
         self._posts: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._reading, self._writing = os.pipe()
+        self._open = threading.RLock()  # a signal's handler may post, too
 
     def __enter__(self) -> FakeHost:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self._reading)
-        os.close(self._writing)
+        with self._open:
+            os.close(self._reading)
+            os.close(self._writing)
+            self._writing = -1
 
     # -- what a strategy may ask
 
@@ -55,8 +58,10 @@ class FakeHost:
         return undo
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
-        self._posts.append((callback, args))
-        os.write(self._writing, b"\0")
+        with self._open:
+            if self._writing >= 0:  # else there is no loop left to wake, and whom nobody waited for is late
+                self._posts.append((callback, args))
+                os.write(self._writing, b"\0")
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Callable[[], None]:
         self._on_thread()
