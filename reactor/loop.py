@@ -1,21 +1,17 @@
-"""The loop: a selector, a mailbox and timers, turned by one thread.  It knows no server.
+"""The loop: a poller, a mailbox and timers, turned by one thread.  It knows no server.
 
 A turn has two parts.  First the poll: what is ready, due or posted goes into a queue, and nothing else happens.  Then
 the queue is run.  Users' code runs only in the second part, when the loop's own state is whole; whatever it raises
 leaves the rest of the queue in place for the next turn, and so does ``cut_short()``.
 
 Descriptors are reused by the kernel as soon as they are closed, so what waits in the queue is never a number but a
-Watch, which knows whether it still stands.  Two more facts of epoll are met here.  It forgets a closed descriptor
-silently, so a number may come back while the old Watch is still on the books: the old one is struck off.  And it
-remembers a descriptor that was closed here as long as a forked child has a copy, reporting what nobody can unregister
-any more: polls that return at once with nothing to show for it make the selector anew.
+Watch, which knows whether it still stands.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import time
 from _thread import allocate_lock, get_ident
 from collections import deque
@@ -24,9 +20,8 @@ from functools import partial
 
 from reactor.errors import UsageError
 from reactor.mailbox import Mailbox
+from reactor.poller import READ, Poller, best_poller
 from reactor.timers import Timer, Timers
-
-EMPTY_POLLS = 8  # polls in a row that came back early with nothing, before the selector is made anew; arbitrary
 
 
 class Busy(UsageError):
@@ -64,46 +59,40 @@ class Loop:
     in_haste  whether the turn that is under way is to end after the callback that it is at
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, poller: Poller | None = None) -> None:
         self.clock = clock
         self.turns = 0
         self.in_haste = False
-        self._selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._poller = best_poller() if poller is None else poller
         self._mailbox = Mailbox()
         self.post = self._mailbox.post
         self.wakeup_fd = self._mailbox.writing
         self._timers = Timers()
         self._ready: deque[Callable[[], object]] = deque()
         self._parents: object = None
-        self._empty_polls = 0
         self._lead = allocate_lock()
         self._leader: int | None = None
         self._by_the_way = False
         self.closed = False
-        self._selector.register(self._mailbox.reading, selectors.EVENT_READ, None)
+        self._poller.register(self._mailbox.reading, READ, self._mailbox)
 
     # -- what to wait for
 
-    def watch(self, fd: int, callback: Callable[[], object], events: int = selectors.EVENT_READ) -> Callable[[], None]:
+    def watch(self, fd: int, callback: Callable[[], object], events: int = READ) -> Callable[[], None]:
         """Call ``callback()`` in each turn in which ``fd`` is ready for ``events``; returns the undo.
 
         Raises ValueError or OSError for a descriptor that is not open or cannot be polled.
         """
         watch = Watch(self, fd, callback)
-        try:
-            self._selector.register(fd, events, watch)
-        except KeyError:  # the number of a descriptor that was closed without a word to us
-            self._selector.unregister(fd).data.callback = None
-            self._selector.register(fd, events, watch)
+        before = self._poller.register(fd, events, watch)
+        if before is not None:  # its descriptor was closed without a word to us, and the number has come back
+            before.callback = None
         return watch.cancel
 
     def forget(self, watch: Watch) -> None:
-        """Take a cancelled watch out of the selector, if the number is still its own."""
-        if self.closed:
-            return
-        key = self._selector.get_map().get(watch.fd)
-        if key is not None and key.data is watch:
-            self._selector.unregister(watch.fd)
+        """Take a cancelled watch out of the poller, if the number is still its own."""
+        if not self.closed and self._poller.get(watch.fd) is watch:
+            self._poller.unregister(watch.fd)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: object) -> Callable[[], None]:
         """Call ``callback(*args)`` once the clock has reached ``when`` (seconds); returns the undo."""
@@ -118,8 +107,7 @@ class Loop:
 
     def fileno(self) -> int | None:
         """A descriptor that is readable when there is something to do, where the platform has one."""
-        fileno = getattr(self._selector, "fileno", None)
-        return None if fileno is None else int(fileno())
+        return self._poller.fileno()
 
     # -- turning
 
@@ -173,23 +161,15 @@ class Loop:
             timeout = wait if timeout is None else min(timeout, wait)
         if not self._mailbox.may_sleep():
             timeout = 0
-        waits = timeout is None or timeout > 0
-        began = self.clock() if waits else 0.0
-        events = self._selector.select(timeout)
-        for key, _ in events:
-            if key.data is None:
+        for watch in self._poller.poll(timeout):
+            if watch is self._mailbox:
                 self._mailbox.drain_wakeups()
             else:
-                ready.append(key.data)
-        posts = self._mailbox.collect()
-        for callback, args in posts:
+                ready.append(watch)
+        for callback, args in self._mailbox.collect():
             ready.append(partial(callback, *args) if args else callback)
         if self._timers.next_deadline() is not None:
             ready.extend(self._timers.expire(self.clock()))
-        if ready or events:
-            self._empty_polls = 0
-        elif waits and (timeout is None or self.clock() - began < timeout / 2):
-            self._count_empty_poll()
         try:
             for _ in range(len(ready)):
                 ready.popleft()()
@@ -207,29 +187,13 @@ class Loop:
         self._ready.clear()
         self._ready.extend(kept)
 
-    def _count_empty_poll(self) -> None:
-        self._empty_polls += 1
-        if self._empty_polls >= EMPTY_POLLS:
-            self._empty_polls = 0
-            self._rebuild()
-
-    def _rebuild(self) -> None:
-        """A new selector with what is still open of the old one's."""
-        old, self._selector = self._selector, selectors.DefaultSelector()
-        for key in list(old.get_map().values()):
-            try:
-                self._selector.register(key.fd, key.events, key.data)
-            except (OSError, ValueError):
-                key.data.callback = None
-        old.close()
-
     # -- ending
 
     def close(self) -> None:
         """Close the loop's own descriptors.  What was watched stays open: it belongs to those who opened it."""
         if not self.closed:
             self.closed = True
-            self._selector.close()
+            self._poller.close()
             self._mailbox.close()
             self._ready.clear()
 

@@ -49,7 +49,7 @@ class Mailbox:
         """Loop thread, after the poll.  Remove and return what has come so far."""
         self._sleeping = False
         posts = self._posts
-        return [posts.popleft() for _ in range(len(posts))]
+        return [posts.popleft() for _ in range(len(posts))] if posts else []
 
     def drain_wakeups(self) -> None:
         """Loop thread.  Empty the pipe, which was readable."""
@@ -60,7 +60,11 @@ class Mailbox:
     def close(self) -> None:
         """Loop thread, or a forked child's only one."""
         for name in ("reading", "writing"):
-            fd = getattr(self, name)
+            fd = getattr(self, name, -1)
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
+
+    def __del__(self) -> None:
+        """A program that drops its server, or closes only the socket, owes us nothing: the pipe goes with the loop."""
+        self.close()

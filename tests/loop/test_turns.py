@@ -15,15 +15,16 @@ import pytest
 
 from reactor import Reactor, TCPServer
 from reactor.errors import UsageError
-from reactor.loop import EMPTY_POLLS, Busy, Loop
+from reactor.loop import Busy, Loop
+from reactor.poller import SelectorPoller, best_poller
 from tests.answers import Upper
 from tests.pairs import pair
 from tests.serving import DEADLINE, Serving
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    loop = Loop()
+@pytest.fixture(params=[best_poller, SelectorPoller], ids=["best", "portable"])
+def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
+    loop = Loop(poller=request.param())
     with loop.led():
         yield loop
     loop.close()
@@ -254,11 +255,8 @@ def test_a_descriptor_closed_here_and_open_in_a_child_does_not_make_the_loop_spi
         watched.close()
         undo()
         writer.send(b"x")
-        selector = loop._selector
         began = time.process_time()
-        for _ in range(EMPTY_POLLS):
-            loop.turn(DEADLINE)
-        assert loop._selector is not selector, "the selector was to be made anew"
+        loop.turn(0.1)  # it is seen here, and the set made anew
         before = time.monotonic()
         loop.turn(0.1)
         assert time.monotonic() - before >= 0.09, "it still returns at once"
@@ -317,4 +315,4 @@ def test_a_watched_descriptor_that_is_closed_elsewhere_does_not_make_a_reactor_s
         time.sleep(0.02)
         before = reactor._loop.turns
         time.sleep(0.1)
-        assert reactor._loop.turns - before <= EMPTY_POLLS
+        assert reactor._loop.turns - before <= 2
