@@ -65,7 +65,8 @@ class Ended:
     def by_clock(self, pid: int) -> int:
         """The same for a child that has no descriptor: time passes until it is looked at."""
         while pid not in self.statuses:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has been told
+            with contextlib.suppress(ChildProcessError):  # it has been stolen
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has been told
             assert self.host.due
             self.host.advance(children.POLL)
         return self.statuses[pid]

@@ -162,7 +162,7 @@ def test_the_client_sees_the_end_when_a_child_is_killed(logs: list[Any]):
     with Gate() as gate, TCPServer(LOOPBACK, held_at(gate), strategy=ForkPerRequest(1)) as server, Serving(server):
         with connected(server) as client:
             gate.wait_came()
-            (pid,) = server.strategy.children.pids
+            (pid,) = on_loop(server, lambda: tuple(server.strategy.children.pids))
             os.kill(pid, signal.SIGKILL)
             assert hear(client) == b""
         until(lambda: not server.endpoint.live)
@@ -175,7 +175,7 @@ def test_a_child_stolen_by_somebody_else_is_settled():
     with Gate() as gate, TCPServer(LOOPBACK, held_at(gate), strategy=ForkPerRequest(1)) as server, Serving(server):
         with connected(server) as client:
             gate.wait_came()
-            (pid,) = server.strategy.children.pids
+            (pid,) = on_loop(server, lambda: tuple(server.strategy.children.pids))
 
             def steal() -> tuple[int, int]:
                 os.kill(pid, signal.SIGKILL)
