@@ -25,6 +25,8 @@ SILENCE = 60.0  # seconds between two lines about that
 VAIN = 8  # vain wake-ups in a row, before the socket is asked whether it still listens; arbitrary
 FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
 
+PATIENCE = 16  # full batches in a row before more are tried than proved too many; arbitrary
+
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 NOTHING = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
 GONE = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
@@ -112,7 +114,7 @@ class Listener:
             if error is None:
                 self._failures = self._vain = 0
             elif error.errno in NOTHING:
-                self._limit, self._full = max(1, taken), 0
+                self._limit, self._full = max(1, taken), -PATIENCE
                 if not taken:
                     self._in_vain()
                 return
@@ -139,9 +141,10 @@ class Listener:
                 self._gone()
 
     def _grow(self) -> None:
-        """The limit follows the crowd, so that a lone client does not cost a second, vain try each time."""
+        """The limit follows the crowd, so that a lone client does not cost a second, vain try each time.  What was too
+        much once is tried again after a while."""
         self._full += 1
-        if self._full > 1 and self._limit < self._batch:
+        if self._full > 0 and self._limit < self._batch:
             self._limit, self._full = min(2 * self._limit, self._batch), 0
 
     def _go_on_after(self, error: OSError) -> bool:

@@ -1,10 +1,10 @@
 """The loop: a poller, a mailbox and timers, turned by one thread.  It knows no server.
 
-A turn has two parts.  First the poll: what is ready, due or posted goes into a queue, and nothing else happens.  Then
-the queue is run.  Users' code runs only in the second part, when the loop's own state is whole; whatever it raises
-leaves the rest of the queue in place for the next turn, and so does ``cut_short()``.
+A turn has two parts.  First the poll: what is ready, due or posted is collected, and nothing else happens.  Then all of
+it is run.  Users' code runs only in the second part, when the loop's own state is whole; whatever it raises leaves the
+rest for the next turn, and so does ``cut_short()``.
 
-Descriptors are reused by the kernel as soon as they are closed, so what waits in the queue is never a number but a
+Descriptors are reused by the kernel as soon as they are closed, so what waits to be called is never a number but a
 Watch, which knows whether it still stands.
 """
 
@@ -17,6 +17,7 @@ from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from reactor.errors import UsageError
 from reactor.mailbox import Mailbox
@@ -47,10 +48,6 @@ class Watch:
         if self.callback is not None:
             self.callback = None
             self._loop.forget(self)
-
-    def __call__(self) -> None:
-        if self.callback is not None:
-            self.callback()
 
 
 class Loop:
@@ -152,40 +149,50 @@ class Loop:
 
     def turn(self, timeout: float | None = None) -> None:
         """One turn.  Waits at most ``timeout`` seconds (None: until something happens) for something to do."""
-        ready = self._ready
+        ready, mailbox, timers = self._ready, self._mailbox, self._timers
         self.turns += 1
-        if ready:
+        left_over = len(ready)
+        if left_over:
             timeout = 0
-        elif (due := self._timers.next_deadline()) is not None:
+        elif timers.entries and (due := timers.next_deadline()) is not None:
             wait = max(0.0, due - self.clock())
             timeout = wait if timeout is None else min(timeout, wait)
-        if not self._mailbox.may_sleep():
+        if not mailbox.may_sleep():
             timeout = 0
-        for watch in self._poller.poll(timeout):
+        polled = self._poller.poll(timeout)
+        if mailbox.woken():
+            for callback, args in mailbox.collect():
+                ready.append(partial(callback, *args) if args else callback)
+        if timers.entries:
+            ready.extend(timers.expire(self.clock()))
+        new = len(ready) - left_over
+        # What was polled and is not called, because the turn is cut short or something raises, is polled again.
+        if (not left_over or self._run(left_over)) and self._call(polled) and new:
+            self._run(new)
+
+    def _run(self, count: int) -> bool:
+        """Run what is queued; False when the turn was cut short."""
+        ready = self._ready
+        for _ in range(count):
+            ready.popleft()()
+            if self.in_haste:
+                self.in_haste = False
+                return False
+        return True
+
+    def _call(self, polled: list[Any]) -> bool:
+        """Run what is ready; False when the turn was cut short."""
+        for watch in polled:
             if watch is self._mailbox:
                 self._mailbox.drain_wakeups()
-            else:
-                ready.append(watch)
-        for callback, args in self._mailbox.collect():
-            ready.append(partial(callback, *args) if args else callback)
-        if self._timers.next_deadline() is not None:
-            ready.extend(self._timers.expire(self.clock()))
-        try:
-            for _ in range(len(ready)):
-                ready.popleft()()
-                if self.in_haste:
-                    self.in_haste = False
-                    self._drop_polled()
-                    return
-        except BaseException:
-            self._drop_polled()
-            raise
-
-    def _drop_polled(self) -> None:
-        """What was polled and not called is polled again, and must not be called twice then."""
-        kept = [item for item in self._ready if not isinstance(item, Watch)]
-        self._ready.clear()
-        self._ready.extend(kept)
+                continue
+            callback = watch.callback
+            if callback is not None:  # else it was cancelled in this very turn
+                callback()
+            if self.in_haste:
+                self.in_haste = False
+                return False
+        return True
 
     # -- ending
 

@@ -45,11 +45,15 @@ class Mailbox:
         self._sleeping = True
         return not self._posts
 
-    def collect(self) -> list[Post]:
-        """Loop thread, after the poll.  Remove and return what has come so far."""
+    def woken(self) -> bool:
+        """Loop thread.  The poll is over; whether there are posts."""
         self._sleeping = False
+        return bool(self._posts)
+
+    def collect(self) -> list[Post]:
+        """Loop thread.  Remove and return what has come so far."""
         posts = self._posts
-        return [posts.popleft() for _ in range(len(posts))] if posts else []
+        return [posts.popleft() for _ in range(len(posts))]
 
     def drain_wakeups(self) -> None:
         """Loop thread.  Empty the pipe, which was readable."""

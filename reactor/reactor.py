@@ -38,6 +38,7 @@ class Reactor:
         self._host = LoopHost(self._loop, self._endpoints)
         self._stopping = False
         self._some_left = False
+        self._acting: list[Any] = []  # those whose service_actions() does something
         self._drain: Drain | None = None
         self._report: DrainReport | None = None
         self._runner: int | None = None
@@ -149,7 +150,7 @@ class Reactor:
                 self._some_left = False
                 if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
                     return
-            acting = [e.server for e in self._endpoints if e.server.acts]
+            acting = self._acting
             loop.turn(poll_interval if acting else None)
             for server in acting:
                 server.service_actions()
@@ -158,6 +159,7 @@ class Reactor:
         """Process-making strategies first: their forks come before anybody's threads."""
         for endpoint in endpoints:
             endpoint.serve()
+        self._acting = [e.server for e in self._endpoints if e.server.acts]
         for strategy in sorted(_strategies(endpoints), key=lambda strategy: not strategy.forks):
             strategy.open(self._host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
 
@@ -297,6 +299,7 @@ class Reactor:
                     self._soon_on_loop(endpoint.give_up, GRACE)
         if ended and endpoint in self._endpoints:
             self._endpoints.remove(endpoint)
+            self._acting = [server for server in self._acting if server is not endpoint.server]
         return ended
 
     def _turn_until_closed(self, endpoint: Endpoint, timeout: float | None, me: int) -> bool:

@@ -41,33 +41,36 @@ class Timer:
 
 
 class Timers:
-    """Loop thread.  Adding and expiring cost O(log n); timers that are not due cost nothing."""
+    """Loop thread.  Adding and expiring cost O(log n); timers that are not due cost nothing.
+
+    entries  the heap; empty when there is no timer
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timer]] = []
+        self.entries: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()  # equal deadlines expire in the order they were set
         self._cancelled = 0
 
     def __len__(self) -> int:
-        return len(self._heap) - self._cancelled
+        return len(self.entries) - self._cancelled
 
     def add(self, when: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call ``callback(*args)`` once the clock shows ``when`` (seconds)."""
         timer = Timer(self, when, callback, args)
-        heapq.heappush(self._heap, (when, next(self._order), timer))
+        heapq.heappush(self.entries, (when, next(self._order), timer))
         return timer
 
     def cancelled(self) -> None:
         """A timer was cancelled.  The dead are swept out when they outnumber the living."""
         self._cancelled += 1
-        if self._cancelled > TIDY and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
-            heapq.heapify(self._heap)
+        if self._cancelled > TIDY and self._cancelled * 2 > len(self.entries):
+            self.entries = [entry for entry in self.entries if entry[2].callback is not None]
+            heapq.heapify(self.entries)
             self._cancelled = 0
 
     def next_deadline(self) -> float | None:
         """When the first live timer is due (seconds), or None."""
-        heap = self._heap
+        heap = self.entries
         while heap:
             when, _, timer = heap[0]
             if timer.callback is not None:
@@ -80,5 +83,5 @@ class Timers:
         """Remove and return the timers that are due at ``now``, first deadline first.  Call each to run it."""
         due = []
         while (when := self.next_deadline()) is not None and when <= now:
-            due.append(heapq.heappop(self._heap)[2].taken())
+            due.append(heapq.heappop(self.entries)[2].taken())
         return due

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+import strategies
 from benchmarks.servers.announce import BACKLOG, HOST, RECV, announce
 from handlers import CLOSE, PARK, BaseRequestHandler, StreamRequestHandler, TurnHandler
 from reactor import BaseServer, TCPServer, UDPServer
-from strategies import ForkPerRequest, ThreadPool
 
 
 class Once(BaseRequestHandler):
@@ -53,10 +53,10 @@ def build(mode: str) -> BaseServer:
         "once": lambda: Server((HOST, 0), Once),
         "line": lambda: Server((HOST, 0), Line),
         "echo": lambda: Server((HOST, 0), Echo),
-        "echo-threads": lambda: Server((HOST, 0), Echo, strategy=ThreadPool(max_threads=8)),
+        "echo-threads": lambda: Server((HOST, 0), Echo, strategy=strategies.ThreadPool(max_threads=8)),
         "udp": lambda: UDPServer((HOST, 0), Packet),
-        "threads": lambda: Server((HOST, 0), Once, strategy=ThreadPool(max_threads=8)),
-        "fork": lambda: Server((HOST, 0), Once, strategy=ForkPerRequest()),
+        "threads": lambda: Server((HOST, 0), Once, strategy=strategies.ThreadPool(max_threads=8)),
+        "fork": lambda: Server((HOST, 0), Once, strategy=strategies.ForkPerRequest()),
     }
     return modes[mode]()
 
