@@ -471,9 +471,9 @@ class ForkingMixIn(NativeForkingMixIn):
     @property
     def acts(self) -> bool:
         return (
-            self._own_children is not None
-            or overrides(self, "service_actions", BaseServer, ForkingMixIn)
+            overrides(self, "service_actions", BaseServer, ForkingMixIn)
             or overrides(self, "collect_children", ForkingMixIn)
+            or overrides(self, "process_request", ForkingMixIn)  # which may fork by itself
         )
 
     def process_request(self, request: Any, client_address: Any) -> None:

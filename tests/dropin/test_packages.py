@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +253,6 @@ def test_http_server_from_the_command_line(tmp_path: Path, number: int) -> None:
         assert process.stdout is not None
         first = process.stdout.readline()
         port = int(first.split(" port ")[1].split()[0])
-        import http.client
-
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         client.request("GET", "/told")
         assert client.getresponse().read() == b"here"
@@ -296,6 +299,28 @@ def test_native_handler_parks(mix_in: str, strategy: Any) -> None:
             client.close()
 
 
+def test_native_handler_in_a_partial() -> None:
+    class Named(Count):
+        def __init__(self, *args: Any, end: bytes) -> None:
+            super().__init__(*args)
+            self.end = end
+
+        def finish(self) -> None:
+            self.wfile.write(self.end)
+            super().finish()
+
+    with (
+        serving(ours.TCPServer(HERE, functools.partial(Named, end=b"bye")), NEVER) as thread,
+        connect(thread.server) as client,
+    ):
+        client.sendall(b" hello\n")
+        assert client.recv(100) == b"1 hello\n"
+        client.sendall(b" again\n")
+        assert client.recv(100) == b"2 again\n"
+        client.shutdown(socket.SHUT_WR)
+        assert hear(client) == b"bye"
+
+
 @pytest.mark.parametrize("strategy", [Inline(), ThreadPool(2), ForkPerRequest()], ids=repr)
 def test_native_stream_handler(strategy: Any) -> None:
     class Upper(StreamRequestHandler):
@@ -309,8 +334,6 @@ def test_native_stream_handler(strategy: Any) -> None:
 
 @pytest.mark.parametrize("mix_in", ["", "Threading", "Forking"])
 def test_native_datagram_handler(mix_in: str) -> None:
-    import socket
-
     class Upper(DatagramRequestHandler):
         def handle(self) -> None:
             assert self.request.local_address == self.server.server_address
@@ -327,8 +350,6 @@ def test_native_datagram_handler(mix_in: str) -> None:
 
 def test_in_a_reactor_beside_others() -> None:
     """A drop-in server and its shutdown() in a loop with others: only that one ends."""
-    import threading
-
     class Upper(ours.StreamRequestHandler):
         def handle(self) -> None:
             self.wfile.write(self.rfile.read().upper())
@@ -353,9 +374,6 @@ def test_in_a_reactor_beside_others() -> None:
 
 def test_several_objects_round_one_socket() -> None:
     """The recipe for a pool of threads: each has a server of its own round the same listening socket."""
-    import contextlib
-    import socket
-
     class Upper(ours.StreamRequestHandler):
         def handle(self) -> None:
             self.wfile.write(self.rfile.read().upper())

@@ -140,7 +140,8 @@ class TestPrivateNames:
 
         server = Server(HERE, upper(module))
         if own_event:
-            server._BaseServer__is_shut_down = threading.Event()
+            event = server._BaseServer__is_shut_down = threading.Event()
+            assert server._BaseServer__is_shut_down is event
         with serving(server):
             assert ask(server) == b"HELLO"
             server.shutdown()
@@ -654,18 +655,20 @@ class TestServiceActions:
         told: list[str] = []
 
         class Server(module.TCPServer):
+            request_queue_size = 16
+
             def service_actions(self) -> None:
-                if told.count("request") == 3:
+                if told.count("request") == 8:
                     self._BaseServer__shutdown_request = True
                 told.append("actions")
 
         with contextlib.ExitStack() as clients, Server(HERE, upper(module, lambda _: told.append("request"))) as server:
-            for _ in range(3):  # all are there before the loop turns
+            for _ in range(8):  # all are there before the loop turns
                 client = clients.enter_context(connect(server))
                 client.sendall(b"hello")
                 client.shutdown(socket.SHUT_WR)
             server.serve_forever(NEVER)
-        assert told == ["request", "actions"] * 3
+        assert told == ["request", "actions"] * 8
 
     def test_without_a_request(self, module: Any) -> None:
         calls = []
@@ -1118,10 +1121,12 @@ class TestMixIns:
                 self.rfile.readline()
 
         server = module.ForkingTCPServer(HERE, Wait)
-        server.max_children = 2
         with serving_beside_fork(server), contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(connect(server)) for _ in range(3)]
-            pids = [int(client.recv(100)) for client in clients[:2]]
+            clients = [stack.enter_context(connect(server))]
+            pids = [int(clients[0].recv(100))]
+            server.max_children = 2  # at any time
+            clients += [stack.enter_context(connect(server)) for _ in range(2)]
+            pids.append(int(clients[1].recv(100)))
             clients[2].settimeout(0.05)
             with pytest.raises(TimeoutError):
                 clients[2].recv(100)
@@ -1136,12 +1141,20 @@ class TestMixIns:
     def test_a_fork_of_the_programs_own(self, module: Any) -> None:
         """A copy of process_request() with something more in it: its children are looked after."""
 
+        reaped = threading.Semaphore(0)
+
+        class Pids(set[int]):
+            def discard(self, pid: int) -> None:
+                if pid in self:
+                    super().discard(pid)
+                    reaped.release()
+
         class Server(module.ForkingTCPServer):
             def process_request(self, request: Any, client_address: Any) -> None:
                 pid = os.fork()
                 if pid:
                     if self.active_children is None:
-                        self.active_children = set()
+                        self.active_children = Pids()
                     self.active_children.add(pid)
                     self.close_request(request)
                     return
@@ -1151,18 +1164,23 @@ class TestMixIns:
                 finally:
                     os._exit(0)
 
-            reaped = threading.Event()
-
-            def collect_children(self, *, blocking: bool = False) -> None:
-                super().collect_children(blocking=blocking)
-                if self.active_children == set():
-                    self.reaped.set()
-
         with serving_beside_fork(Server(HERE, upper(module))) as server:
             assert ask(server) == b"HELLO"
-            assert server.reaped.wait(DEADLINE)  # by service_actions(), without another request
+            assert reaped.acquire(timeout=DEADLINE)  # by service_actions(), without another request
             assert ask(server) == b"HELLO"
         assert server.active_children == set()
+
+    def test_collect_children_of_the_programs_own(self, module: Any) -> None:
+        """Called after every turn, as service_actions() is."""
+        called = threading.Event()
+
+        class Server(module.ForkingTCPServer):
+            def collect_children(self, *, blocking: bool = False) -> None:
+                super().collect_children(blocking=blocking)
+                called.set()
+
+        with serving(Server(HERE, upper(module)), POLL):
+            assert called.wait(DEADLINE)
 
     @pytest.mark.parametrize(("own", "of_socket"), [(0, None), (None, 0), (0, 5), (5, 0)])
     def test_timeout(self, module: Any, own: float | None, of_socket: float | None) -> None:
