@@ -118,9 +118,8 @@ class Endpoint:
 
     def dispatch(self, job: RequestJob) -> None:
         """Give a job to the strategy, or let it wait until there is room."""
-        if self._waiting or not self.strategy.has_room():
+        if self._waiting:  # behind those
             self._waiting.append(job)
-            self._listener.pause(Pause.SATURATED)
         else:
             self._start(job)
 
