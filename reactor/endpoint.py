@@ -131,7 +131,7 @@ class Endpoint:
             self._listener.pause(Pause.SATURATED)
             return False
         except BaseException:
-            job.close()
+            _close_untaken(job)
             raise
         if mine is not None:
             mine.run()
@@ -143,7 +143,7 @@ class Endpoint:
         try:
             mine = self._submit_patiently(strategy, RunOut(job))
         except BaseException:
-            job.close()
+            _close_untaken(job)
             raise
         if mine is not None:
             mine.run()
@@ -356,6 +356,12 @@ class Endpoint:
                     _close_copy(held, keep)
         self.live, self._waiting = set(), deque()
         self._parking.abandon()
+
+
+def _close_untaken(job: RequestJob) -> None:
+    """``submit()`` raised.  A Ctrl-C may come when the job is taken already: the start of a thread waits for it."""
+    if job.state in (RequestState.ADMITTED, RequestState.READY, RequestState.ENDING):
+        job.close()
 
 
 def _close_copy(thing: Any, keep: Sequence[Any]) -> None:

@@ -258,10 +258,11 @@ def test_http_server_from_the_command_line(tmp_path: Path, number: int) -> None:
         assert client.getresponse().read() == b"here"
         client.close()
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=DEADLINE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(DEADLINE)
     finally:
         process.kill()
-        process.communicate()
+        rest, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "Keyboard interrupt received" in rest
     assert '"GET /told HTTP/1.1" 200' in errors

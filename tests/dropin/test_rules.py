@@ -623,6 +623,25 @@ class TestHandleError:
             assert ask(thread.server) == b""
             assert thread.ended() is error
 
+    def test_an_interrupt_behind_a_job_that_is_taken(self) -> None:
+        """Starting a thread waits for it, and Ctrl-C may come there: then the request is the thread's already."""
+        interrupt = KeyboardInterrupt()
+
+        class Interrupted(Strategy):
+            def submit(self, job: Any) -> None:
+                thread = threading.Thread(target=job.run)
+                thread.start()
+                thread.join()
+                raise interrupt
+
+        class Server(ours.TCPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                raise AssertionError
+
+        with serving(Server(HERE, upper(ours, None), strategy=Interrupted())) as thread:
+            assert ask(thread.server) == b"HELLO"
+            assert thread.ended() is interrupt
+
     def test_verify_request_is_outside(self, module: Any) -> None:
         class Server(module.TCPServer):
             def verify_request(self, request: Any, client_address: Any) -> bool:
