@@ -72,6 +72,9 @@ class ThreadPool(Strategy):
             self._start_missing()
 
     def has_room(self) -> bool:
+        # Without the lock: only this thread adds to those that wait, so a place that is seen stays.
+        if self._waiting < self.queue and not self._refused:
+            return True
         with self._lock:
             if self._takes():
                 return True
@@ -144,18 +147,34 @@ class ThreadPool(Strategy):
         """Worker thread."""
         me = threading.current_thread()
         try:
-            while (job := self._next(me)) is not None:
+            job = self._next(me)
+            while job is not None:
                 job.run()
                 del job  # an idle thread keeps no connection alive
-                with self._lock:
-                    self._idle += 1
-                    owed = self._owed()
-                if owed:
-                    self.tell_room()
+                job = self._at_once() or self._next_after_rest(me)
         except BaseException as error:
             log.error("%s was ended by %r and is replaced", me.name, error, exc_info=error)
         finally:
             self._leave(me)
+
+    def _at_once(self) -> Job | None:
+        """A job that waits already: this thread does not become idle between the two."""
+        job = self._jobs.get_waiting()
+        if job is not None:
+            with self._lock:
+                self._waiting -= 1
+                owed = self._owed()
+            if owed:
+                self.tell_room()
+        return job
+
+    def _next_after_rest(self, me: threading.Thread) -> Job | None:
+        with self._lock:
+            self._idle += 1
+            owed = self._owed()
+        if owed:
+            self.tell_room()
+        return self._next(me)
 
     def _next(self, me: threading.Thread) -> Job | None:
         """The next job, or None when this thread is to leave (it is out of the counters then)."""
@@ -260,6 +279,19 @@ class _Queue:
         if job is None:
             self._items.put(None)  # for the next one
         return job
+
+    def get_waiting(self) -> Job | None:
+        """A job that is there already, or None."""
+        items = self._items
+        if items.qsize():
+            try:
+                job = items.get_nowait()
+            except queue.Empty:  # another thread was quicker
+                return None
+            if job is not None:
+                return job
+            items.put(None)
+        return None
 
     def close(self) -> None:
         self.closed = True
