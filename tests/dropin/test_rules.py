@@ -1122,11 +1122,19 @@ class TestMixIns:
                 self.wfile.write(b"%d\n" % os.getpid())
                 self.rfile.readline()
 
-        server = module.ForkingTCPServer(HERE, Wait)
+        seen: queue.Queue[set[int]] = queue.Queue()
+
+        class Server(module.ForkingTCPServer):
+            def service_actions(self) -> None:
+                super().service_actions()
+                if self.active_children:
+                    seen.put(set(self.active_children))
+
+        server = Server(HERE, Wait)
         assert server.active_children is None
         with serving_beside_fork(server), connect(server) as client:
             pid = int(client.recv(100))
-            assert server.active_children == {pid}
+            assert seen.get(timeout=DEADLINE) == {pid}
             client.sendall(b"\n")
             assert hear(client) == b""
         assert server.active_children == set()
