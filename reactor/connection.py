@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reactor.job import RequestJob, attempt
@@ -24,16 +24,13 @@ class Connection(RequestJob):
     """A stream as a job.
 
     handler  what wants another turn; None before the first
-    hand_on  called with the connection when it is PARKED or READY, by the thread that ran it; None where there is no
-             loop to wait in: then this thread waits
     """
 
-    __slots__ = ("ending", "hand_on", "handler", "parked_in_turn", "saw_end")
+    __slots__ = ("ending", "handler", "parked_in_turn", "saw_end")
 
     def __init__(self, server: Any, request: Any, client_address: Any) -> None:
         super().__init__(server, request, client_address)
         self.handler: Any = None
-        self.hand_on: Callable[[Connection], object] | None = None
         self.ending = False
         self.saw_end = False
         self.parked_in_turn = 0
@@ -41,7 +38,8 @@ class Connection(RequestJob):
     def turn(self) -> Any:
         handler = self.handler
         if handler is None:
-            return super().turn()
+            server, request, client_address = self.server, self.request, self.client_address
+            return attempt(server, request, client_address, server.finish_request, request, client_address)
         turn = handler.expire if self.ending else handler.run
         return attempt(self.server, self.request, self.client_address, turn)
 

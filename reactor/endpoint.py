@@ -111,10 +111,12 @@ class Endpoint:
         job.settle = self.settled
         if self.state is RESTING and not self.loop.running:
             self._run_out(job)
-        else:
-            if isinstance(job, Connection):
-                job.hand_on = self.hand_on
+            return
+        job.hand_on = self.hand_on
+        if self._waiting:
             self.dispatch(job)
+        else:
+            self._start(job)
 
     def dispatch(self, job: RequestJob) -> None:
         """Give a job to the strategy, or let it wait until there is room."""

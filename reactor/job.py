@@ -47,11 +47,13 @@ def attempt(server: Any, request: Any, client_address: Any, turn: Callable[..., 
 class RequestJob:
     """The job of one request.  Its state says who owns it (see ``reactor.lifecycle``); only the owner calls.
 
-    settle  called once, by the thread that closed the request
-    thread  the identity of the thread that runs it, or None
+    settle   called once, by the thread that closed the request
+    hand_on  called with a job that wants another turn, by the thread that ran it; None where there is no loop to wait
+             in: then this thread waits
+    thread   the identity of the thread that runs it, or None
     """
 
-    __slots__ = ("client_address", "request", "server", "settle", "state", "thread")
+    __slots__ = ("client_address", "hand_on", "request", "server", "settle", "state", "thread")
 
     def __init__(self, server: Any, request: Any, client_address: Any) -> None:
         self.server = server
@@ -59,6 +61,7 @@ class RequestJob:
         self.client_address = client_address
         self.state = ADMITTED
         self.settle: Callable[[Any], object] = unsettled
+        self.hand_on: Callable[[Any], object] | None = None
         self.thread: int | None = None
 
     def run(self) -> None:

@@ -87,6 +87,7 @@ def test_its_neighbours_go_on():
 def test_its_number_is_used_again():
     # The next socket gets the closed one's descriptor: the old watch must not take it for its own.
     with Reactor() as reactor:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper))  # with none left the reactor would end
         gone = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
         with Serving(reactor):
             assert ask(gone, b"abc") == b"ABC"
