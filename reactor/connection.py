@@ -104,7 +104,7 @@ class Connection(RequestJob):
         move(self, ENDING)
 
     def leave(self) -> None:
-        super().leave()
+        move(self, RequestState.LEFT)
         self.server.close_request(self.request)
 
     def cut(self) -> None:

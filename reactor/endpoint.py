@@ -347,17 +347,25 @@ class Endpoint:
         for strategy in joined:
             strategy.close(self, _nothing)
 
-    def abandon(self, keep: Sequence[Any]) -> None:
-        """Forked child.  Close its copies of the server's socket and of every request's, but for those in ``keep``."""
+    def abandon(self, keep: Sequence[Any], spared: set[int]) -> None:
+        """Forked child.  Close its copies of what the loop does not watch, but for ``keep``, and of its socket.
+
+        That one is closed as an object, since handlers can reach it, and might close it again when its number is
+        somebody else's: the number is added to ``spared``.  The rest of the endpoint is left as it is; nobody asks it
+        any more, for its loop is closed.
+        """
         for strategy in self._joined:
             strategy.abandon()
-        _close_copy(self.server.socket, keep)
-        for job in self.live:  # the parked ones among them
-            if job.state is not RequestState.LEFT:  # closed already, and one page less to touch
+        listener = self.server.socket
+        if listener not in keep:
+            spared.add(listener.fileno())
+            _close_copy(listener)
+        for job in self.live:
+            state = job.state
+            if state is not RequestState.LEFT and state is not PARKED:  # closed here already; watched by the loop
                 for held in job.holds():
-                    _close_copy(held, keep)
-        self.live, self._waiting = set(), deque()
-        self._parking.abandon()
+                    if held not in keep:
+                        _close_copy(held)
 
 
 def _close_untaken(job: RequestJob) -> None:
@@ -366,11 +374,8 @@ def _close_untaken(job: RequestJob) -> None:
         job.close()
 
 
-def _close_copy(thing: Any, keep: Sequence[Any]) -> None:
-    """Forked child.  Close its copy of a socket, unless it is kept."""
-    for kept in keep:
-        if kept is thing:
-            return
+def _close_copy(thing: Any) -> None:
+    """Forked child.  Close its copy of a socket."""
     try:  # what contextlib.suppress() touches is copied
         os.close(thing.detach())
     except (OSError, AttributeError):  # closed already, or no socket

@@ -15,15 +15,27 @@ class LoopHost:
     def __init__(self, loop: Loop, endpoints: Sequence[Endpoint]) -> None:
         self._loop = loop
         self._endpoints = endpoints
+        self._users: set[int] = set()
         self.post = loop.post
         self.call_at = loop.call_at
+        self.watch = loop.watch
 
-    def watch(self, fd: int, callback: Callable[[], object]) -> Callable[[], None]:
-        """Loop thread.  Call ``callback`` in each turn in which ``fd`` is readable; returns the undo."""
-        return self._loop.watch(fd, callback)
+    def watch_for_user(self, fd: int, callback: Callable[[], object]) -> Callable[[], None]:
+        """Loop thread.  As ``watch()``, for a descriptor that belongs to the program: no child closes its copy."""
+        unwatch = self._loop.watch(fd, callback)
+        self._users.add(fd)
+
+        def undo() -> None:
+            self._users.discard(fd)
+            unwatch()
+
+        return undo
 
     def abandon(self, *keep: Any) -> None:
         """Forked child.  Close this process's copies of everything, but for the file objects in ``keep``."""
+        spared = self._users.copy()
+        for held in keep:
+            spared.add(held.fileno())
         for endpoint in self._endpoints:
-            endpoint.abandon(keep)
-        self._loop.abandon()
+            endpoint.abandon(keep, spared)
+        self._loop.abandon(spared)

@@ -15,7 +15,7 @@ import os
 import time
 from _thread import allocate_lock, get_ident
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,6 @@ class Loop:
         self.wakeup_fd = self._mailbox.writing
         self._timers = Timers()
         self._ready: deque[Callable[[], object]] = deque()
-        self._parents: object = None
         self._lead = allocate_lock()
         self._leader: int | None = None
         self._by_the_way = False
@@ -204,17 +203,23 @@ class Loop:
             self._mailbox.close()
             self._ready.clear()
 
-    def abandon(self) -> None:
-        """Forked child.  Close the loop's own descriptors and nothing else: closing an epoll descriptor leaves the
-        parent's registrations alone, while unregistering would take them out of the set that both share.  The objects
-        stay as they are, for freeing them touches, and so copies, them all."""
+    def abandon(self, spared: Collection[int] = ()) -> None:
+        """Forked child.  Close the copies of the loop's own descriptors, and of all that it watches but for ``spared``.
+
+        Closing an epoll descriptor leaves the parent's registrations alone, while unregistering would take them out of
+        the set that both share.  The objects stay as they are, for freeing them touches, and so copies, them all.
+        """
         if not self.closed:
             self.closed = True
-            if (fd := self.fileno()) is not None:
-                os.close(fd)
+            for fd in self._poller.watched():
+                if fd not in spared and fd != self._mailbox.reading:
+                    try:  # as in the whole child: few pages
+                        os.close(fd)
+                    except OSError:  # closed already
+                        pass
+            self._poller.close()
             self._mailbox.close()
-            self._parents, self._ready = self._ready, deque()
-        self._lead, self._leader = allocate_lock(), None
+            self._leader = None
 
 
 def _nothing() -> None:

@@ -56,7 +56,3 @@ class Parking:
             self._unpark(connection)
             connection.end()
         return idle
-
-    def abandon(self) -> None:
-        """Forked child.  Forget the parked ones, whose copies the endpoint closes."""
-        self._places = {}

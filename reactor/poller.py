@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import selectors
+from collections.abc import Collection
 from math import ceil
 from typing import Any, Protocol
 
@@ -34,6 +35,9 @@ class Poller(Protocol):
 
     def get(self, fd: int) -> Any:
         """The watch of a descriptor, or None."""
+
+    def watched(self) -> Collection[int]:
+        """The descriptors that are watched."""
 
     def poll(self, timeout: float | None) -> list[Any]:
         """The watches of what is ready; waits at most ``timeout`` seconds (None: for as long as it takes)."""
@@ -72,6 +76,9 @@ class EpollPoller:
     def get(self, fd: int) -> Any:
         found = self._watches.get(fd)
         return None if found is None else found[0]
+
+    def watched(self) -> Collection[int]:
+        return self._watches
 
     def poll(self, timeout: float | None) -> list[Any]:
         if timeout is not None:
@@ -128,6 +135,9 @@ class SelectorPoller:
     def get(self, fd: int) -> Any:
         key = self._selector.get_map().get(fd)
         return None if key is None else key.data
+
+    def watched(self) -> Collection[int]:
+        return [key.fd for key in self._selector.get_map().values()]
 
     def poll(self, timeout: float | None) -> list[Any]:
         return [key.data for key, _ in self._selector.select(timeout)]

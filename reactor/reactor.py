@@ -94,7 +94,7 @@ class Reactor:
                 log.exception("the callback of watched descriptor %d raised; it is watched no more", fd)
                 undo()
 
-        undo = self._loop.watch(fd, guarded)
+        undo = self._host.watch_for_user(fd, guarded)
         return undo
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Callable[[], None]:

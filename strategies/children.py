@@ -115,24 +115,25 @@ class Children:
         return pid
 
     def _watch(self, host: Host, pid: int, sentinel: int) -> None:
-        def readable() -> None:
-            if not self._reap(pid):
-                self._undo.pop(pid)()
-                self._look_again(host, pid)
-
+        watched = _Watched(self, host, pid)
         try:
-            unwatch = host.watch(sentinel, readable)
+            watched.unwatch = host.watch(sentinel, watched.readable)
         except OSError:  # the selector is out of room: by the clock, too
             os.close(sentinel)
             self._look_again(host, pid)
             return
-
-        def undo() -> None:
-            unwatch()
-            os.close(self._sentinels.pop(pid))
-
         self._sentinels[pid] = sentinel
-        self._undo[pid] = undo
+        self._undo[pid] = watched.undo
+
+    def readable(self, host: Host, pid: int) -> None:
+        """Loop thread.  The sentinel of a child has become readable."""
+        if not self._reap(pid):
+            self._undo.pop(pid)()
+            self._look_again(host, pid)
+
+    def close_sentinel(self, pid: int) -> None:
+        """Loop thread.  The child is looked after no more, or in another way."""
+        os.close(self._sentinels.pop(pid))
 
     def _look_again(self, host: Host, pid: int) -> None:
         def look() -> None:
@@ -209,6 +210,25 @@ class Children:
                 stacklevel=2,
             )
         return bool(others)
+
+
+class _Watched:
+    """A child that is watched by its sentinel.  Two closures would do, and touch more memory beside a fork."""
+
+    __slots__ = ("_children", "_host", "_pid", "unwatch")
+
+    def __init__(self, children: Children, host: Host, pid: int) -> None:
+        self._children = children
+        self._host = host
+        self._pid = pid
+        self.unwatch: Undo
+
+    def readable(self) -> None:
+        self._children.readable(self._host, self._pid)
+
+    def undo(self) -> None:
+        self.unwatch()
+        self._children.close_sentinel(self._pid)
 
 
 def _fork_quietly() -> int:

@@ -60,7 +60,7 @@ class Host(Protocol):
         """Call it once ``time.monotonic()`` has reached ``when`` (seconds); returns the undo."""
 
     def abandon(self, *keep: Any) -> None:
-        """Forked child.  Close the child's copies of all that the loop and its servers hold, but not ``keep``."""
+        """Forked child.  Close its copies of all that the loop watches and its servers hold, but not ``keep``."""
 
 
 class Endpoint(Protocol):

@@ -92,8 +92,10 @@ class ForkPerRequest(Strategy):
         return ()
 
     def abandon(self) -> None:
-        super().abandon()
-        self.children.abandon()
+        # As little as can be: see strategies.children.  The sentinels of the siblings are watched by the host, who
+        # closes what it watches, and without a host nobody is signalled.
+        self.host = None
+        self.endpoints = self._dones = ()
         self._promised = self._refused = False
         self._on_empty = None
 
