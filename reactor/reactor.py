@@ -68,14 +68,14 @@ class Reactor:
 
         Raises UsageError for a server that is in a reactor already.
         """
-        if getattr(server, "endpoint", None) is not None:
+        if getattr(server, "at_endpoint", None) is not None:
             raise UsageError(f"{server!r} is in a reactor already; a server belongs to one")
         if self._loop.closed:
             raise UsageError("this reactor is closed; make a new one")
         endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._serve_alone)
-        server.reactor = self
+        server.in_reactor = self
         self._endpoints.append(endpoint)
-        server.endpoint = endpoint  # last: whoever sees it sees the rest
+        server.at_endpoint = endpoint  # last: whoever sees it sees the rest
         if self._loop.running:
             self._open([endpoint])
         return server
@@ -236,9 +236,9 @@ class Reactor:
         """Any thread or handler.  Take no more requests for this server; the others go on."""
 
         def rest() -> None:
-            if server.endpoint is not None and server.endpoint.state is EndpointState.SERVING:
-                server.endpoint.rest()
-                server.strategy.retire(server.endpoint, lambda: None)
+            if server.at_endpoint is not None and server.at_endpoint.state is EndpointState.SERVING:
+                server.at_endpoint.rest()
+                server.strategy.retire(server.at_endpoint, lambda: None)
                 self._some_left = True
 
         self._soon_on_loop(rest)
@@ -348,7 +348,7 @@ class Reactor:
             for server in servers:
                 server.become_alone(inner)
                 # One at a time: what is left in the queue is for the next worker, not behind this one's back.
-                reactor.add(server).endpoint.batch = 1
+                reactor.add(server).at_endpoint.batch = 1
 
             def drain() -> None:
                 undo()

@@ -63,8 +63,8 @@ class BaseServer:
 
     # State is here too, for classes whose constructor runs late, or twice.
     socket: Any = None
-    endpoint: Endpoint | None = None
-    reactor: Reactor | None = None
+    at_endpoint: Endpoint | None = None
+    in_reactor: Reactor | None = None
     _strategy: Strategy | None = None
     _private = False
     _shutdown_requested = False
@@ -100,7 +100,7 @@ class BaseServer:
     def strategy(self, strategy: Strategy) -> None:
         if not isinstance(strategy, Strategy):
             raise UsageError(f"strategy={strategy!r}: pass a strategy object, such as ThreadPool(8) or Inline()")
-        if self.endpoint is not None:
+        if self.at_endpoint is not None:
             raise UsageError(f"{self!r} is in use; choose its strategy before")
         self._strategy = strategy
 
@@ -118,7 +118,7 @@ class BaseServer:
         Raises what ``Reactor.run()`` raises; UsageError when the server was added to a reactor: run that.
         """
         self.attach()
-        reactor = self.reactor
+        reactor = self.in_reactor
         if reactor is None or not self._private:
             raise UsageError(f"{self!r} was added to a reactor; call run() of that one")
         if self._shutdown_requested:
@@ -127,7 +127,7 @@ class BaseServer:
             reactor.run(poll_interval)
         finally:
             self._shutdown_requested = False
-            if self.endpoint is not None and self.endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
+            if self.at_endpoint is not None and self.at_endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
                 BaseServer.server_close(self)  # what it began; a subclass's has been called
 
     def shutdown(self) -> None:
@@ -137,7 +137,7 @@ class BaseServer:
         the next one return at once.  In a reactor with other servers, only this one stops.
         """
         self._shutdown_requested = True
-        reactor = self.reactor
+        reactor = self.in_reactor
         if reactor is None:
             return
         if self._private:
@@ -179,12 +179,12 @@ class BaseServer:
         Waits at most ``close_timeout`` seconds for requests that still run, then cuts them.  In a handler, and on the
         loop's own thread, the closing begins here and goes on when that has returned.
         """
-        endpoint, reactor = self.endpoint, self.reactor
+        endpoint, reactor = self.at_endpoint, self.in_reactor
         if endpoint is None or reactor is None:
             self.close_listener()
         elif reactor.close_endpoint(endpoint, self.close_timeout):
             self.close_listener()
-            self.endpoint = self.reactor = None
+            self.at_endpoint = self.in_reactor = None
             if self._private:
                 self._private = False
                 reactor.close()
@@ -204,7 +204,7 @@ class BaseServer:
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
-        endpoint = self.endpoint or self.attach()
+        endpoint = self.at_endpoint or self.attach()
         if not endpoint.direct:
             endpoint.admit(self.job_class(self, request, client_address))
             return
@@ -245,13 +245,13 @@ class BaseServer:
 
     def attach(self) -> Endpoint:
         """The server's place in a loop; a loop of its own where nobody has added it to one."""
-        if self.endpoint is None:
+        if self.at_endpoint is None:
             with ATTACHING:  # several threads may call handle_request() at once
-                if self.endpoint is None:
+                if self.at_endpoint is None:
                     self._private = True
                     Reactor().add(self)
-        assert self.endpoint is not None
-        return self.endpoint
+        assert self.at_endpoint is not None
+        return self.at_endpoint
 
     @property
     def acts(self) -> bool:
@@ -324,7 +324,7 @@ class BaseServer:
 
     def _close_unowned(self, request: Any) -> None:
         """Close a request that no job took over, and nobody has closed."""
-        if self.endpoint is not None and self.endpoint.owns(request):
+        if self.at_endpoint is not None and self.at_endpoint.owns(request):
             return
         fileno = getattr(request, "fileno", None)
         if fileno is None or fileno() >= 0:
@@ -332,7 +332,7 @@ class BaseServer:
 
     def become_alone(self, inner: Strategy) -> None:
         """Forked worker.  Forget the parent's loop, and be served by ``inner``."""
-        self.endpoint = self.reactor = None
+        self.at_endpoint = self.in_reactor = None
         self._private = False
         self.strategy = inner
 

@@ -172,11 +172,11 @@ class BaseServer(NativeServer):
     @__shutdown_request.setter
     def __shutdown_request(self, value: bool) -> None:
         self._shutdown_requested = bool(value)
-        if value and self.reactor is not None:
+        if value and self.in_reactor is not None:
             if self._private:
-                self.reactor.stop()
+                self.in_reactor.stop()
             else:
-                self.reactor.retire(self)
+                self.in_reactor.retire(self)
                 self._shutdown_requested = False
 
     # -- serving
@@ -193,7 +193,7 @@ class BaseServer(NativeServer):
         self.__is_shut_down.clear()
         try:
             # A shutdown() that came before this thread did, and a server_close() after it, are no mistake.
-            if self.endpoint is not None or not self._shutdown_requested:
+            if self.at_endpoint is not None or not self._shutdown_requested:
                 self._check_open()
                 super().serve_forever(poll_interval)
         finally:
@@ -201,7 +201,7 @@ class BaseServer(NativeServer):
             self.__is_shut_down.set()
 
     def _check_open(self) -> None:
-        if self.endpoint is None and (fd := self.fileno()) < 0:
+        if self.at_endpoint is None and (fd := self.fileno()) < 0:
             raise ValueError(f"Invalid file descriptor: {fd}: {self!r} is closed")
 
     def shutdown(self) -> None:
@@ -211,7 +211,7 @@ class BaseServer(NativeServer):
         """
         self.__shutdown_request = True
         ended = self.__is_shut_down
-        if getattr(ended, "used", True) and not (self.reactor is not None and self.reactor.runs_here()):
+        if getattr(ended, "used", True) and not (self.in_reactor is not None and self.in_reactor.runs_here()):
             ended.wait()
 
     def handle_request(self) -> None:

@@ -29,7 +29,7 @@ class Serving:
         served = self.served
         if not isinstance(served, Reactor):
             served.attach()
-        reactor = served if isinstance(served, Reactor) else served.reactor
+        reactor = served if isinstance(served, Reactor) else served.in_reactor
         reactor.post(turned.set)
         self.thread.start()
         assert turned.wait(DEADLINE), "the loop does not turn"

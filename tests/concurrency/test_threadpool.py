@@ -407,13 +407,13 @@ def test_impossible_numbers(arguments: dict[str, Any]):
 
 
 def listening(server: TCPServer) -> bool:
-    return server.endpoint._listener.listening
+    return server.at_endpoint._listener.listening
 
 
 def on_loop(server: TCPServer, call: Callable[[], Any]) -> Any:
     """What the call returns on the loop's thread."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    server.reactor.post(lambda: answers.put(call()))
+    server.in_reactor.post(lambda: answers.put(call()))
     return answers.get(timeout=DEADLINE)
 
 
@@ -426,9 +426,9 @@ def test_a_full_queue_takes_the_listener_out_of_the_selector():
         hold.wait_entered()
         while on_loop(server, lambda: listening(server)):
             pass
-        turns = server.endpoint.loop.turns
-        assert on_loop(server, lambda: server.endpoint.loop.turns) <= turns + 2  # it does not spin
-        assert len(server.endpoint.live) == 2  # the third waits in the kernel
+        turns = server.at_endpoint.loop.turns
+        assert on_loop(server, lambda: server.at_endpoint.loop.turns) <= turns + 2  # it does not spin
+        assert len(server.at_endpoint.live) == 2  # the third waits in the kernel
         hold.release()
         for client in (first, second, third):
             assert hear(client) == b"ABC"
@@ -457,7 +457,7 @@ def test_a_thread_that_waits_for_its_client_is_cut_at_close():
     with connected(server) as client:
         with Serving(server):
             client.sendall(b"abc")
-            while not on_loop(server, lambda: len(server.endpoint.live)):
+            while not on_loop(server, lambda: len(server.at_endpoint.live)):
                 pass
         server.server_close()
         assert hear(client) == b""  # its read came back, and its write failed
@@ -474,7 +474,7 @@ def test_a_thread_that_never_comes_back_does_not_hold_up_the_close(monkeypatch: 
         with connected(server), connected(server) as second:
             with Serving(server):
                 hold.wait_entered()
-                while on_loop(server, lambda: len(server.endpoint.live)) < 2:
+                while on_loop(server, lambda: len(server.at_endpoint.live)) < 2:
                     pass
             server.server_close()
             assert hear(second) == b""  # it never began, and is closed

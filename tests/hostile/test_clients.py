@@ -170,7 +170,7 @@ def test_stop_is_heard_after_the_job_it_is_at_not_after_the_whole_batch() -> Non
         def handle(self) -> None:
             served.append(1)
             if len(served) == 40:  # the batches have grown by then
-                self.server.reactor.stop()
+                self.server.in_reactor.stop()
 
     with Crowded(("127.0.0.1", 0), Stopping) as server:
         clients = [socket.create_connection(server.server_address) for _ in range(100)]
@@ -205,7 +205,7 @@ def test_a_close_while_the_loop_ends_still_ends_every_thread() -> None:
     with Serving(server):
         client = socket.create_connection(server.server_address)
         assert entered.wait(DEADLINE)
-        reactor = server.reactor
+        reactor = server.in_reactor
         assert reactor is not None
         closer = threading.Thread(target=server.server_close)
         closer.start()

@@ -202,7 +202,7 @@ def test_a_server_whose_socket_is_closed_under_it_ends_and_does_not_spin() -> No
     server = TCPServer(("127.0.0.1", 0), Upper)
     with server, Serving(server) as serving:
         assert ask(server, b"x") == b"X"
-        reactor = server.reactor
+        reactor = server.in_reactor
         assert reactor is not None
         closed = threading.Event()
 

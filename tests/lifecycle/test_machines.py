@@ -154,7 +154,7 @@ class Lives(RuleBasedStateMachine):
         server = self.server
         try:
             if self.server_first:
-                reactor = server.reactor
+                reactor = server.in_reactor
                 assert reactor is not None
                 reactor.stop()
                 self.all_have_spoken()

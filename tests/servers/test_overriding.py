@@ -287,7 +287,7 @@ def test_a_request_that_the_subclass_keeps_is_left_alone():
 def let_turn(server: TCPServer) -> None:
     """Let the loop turn once more."""
     turned = threading.Event()
-    server.reactor.post(turned.set)
+    server.in_reactor.post(turned.set)
     assert turned.wait(DEADLINE)
 
 

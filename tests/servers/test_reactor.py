@@ -223,7 +223,7 @@ def test_stop_before_run():
 def test_stop_from_a_handler(strategy: ThreadPool | None):
     class Stops(StreamRequestHandler):
         def handle(self):
-            self.server.reactor.stop()
+            self.server.in_reactor.stop()
             self.wfile.write(b"stopped")
 
     with Reactor() as reactor:
@@ -347,7 +347,7 @@ def test_drain_cuts_a_child():
 def test_drain_from_a_handler(strategy: ThreadPool | None):
     class Drains(StreamRequestHandler):
         def handle(self):
-            assert self.server.reactor.drain(DEADLINE) is None
+            assert self.server.in_reactor.drain(DEADLINE) is None
             self.wfile.write(b"drains")
 
     with Reactor() as reactor:

@@ -195,7 +195,7 @@ def test_ends_parked_connections():
 def test_server_is_of_no_reactor_afterwards():
     with TCPServer(("127.0.0.1", 0), Upper) as server:
         assert ask(server, b"abc", server.handle_request) == b"ABC"
-        reactor = server.reactor
+        reactor = server.in_reactor
         server.server_close()
-        assert server.reactor is None
+        assert server.in_reactor is None
         assert reactor.servers == ()

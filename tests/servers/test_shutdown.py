@@ -33,7 +33,7 @@ def test_from_another_thread(kind: type[TCPServer], tmp_path: Path):
     with make(kind, tmp_path) as server, Serving(server) as serving:
         assert ask(server, b"abc") == b"ABC"
         server.shutdown()
-        assert not server.reactor.running  # it waits for the end
+        assert not server.in_reactor.running  # it waits for the end
         assert serving.ended() is None
 
 
@@ -76,7 +76,7 @@ def test_from_a_handler(strategy: ThreadPool | None):
 
 def test_from_the_loops_own_thread():
     with TCPServer(("127.0.0.1", 0), Upper) as server, Serving(server) as serving:
-        server.reactor.post(server.shutdown)
+        server.in_reactor.post(server.shutdown)
         assert serving.ended() is None
 
 
@@ -194,7 +194,7 @@ def test_a_signal_that_raises_ends_it():
     with TCPServer(("127.0.0.1", 0), Upper) as server:
         server.attach()
         before = signal.signal(signal.SIGUSR1, interrupt)
-        server.reactor.post(signal.raise_signal, signal.SIGUSR1)
+        server.in_reactor.post(signal.raise_signal, signal.SIGUSR1)
         try:
             with pytest.raises(Interrupted):
                 server.serve_forever()
