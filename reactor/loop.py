@@ -24,6 +24,8 @@ from reactor.mailbox import Mailbox
 from reactor.poller import READ, Poller, best_poller
 from reactor.timers import Timer, Timers
 
+LONGEST = 24 * 3600.0  # seconds of one poll, since epoll counts milliseconds in an int; the rest is polled for again
+
 
 class Busy(UsageError):
     """The loop is being turned already."""
@@ -156,6 +158,8 @@ class Loop:
         elif timers.entries and (due := timers.next_deadline()) is not None:
             wait = max(0.0, due - self.clock())
             timeout = wait if timeout is None else min(timeout, wait)
+        if timeout is not None and timeout > LONGEST:
+            timeout = LONGEST
         if not mailbox.may_sleep():
             timeout = 0
         polled = self._poller.poll(timeout)

@@ -34,8 +34,7 @@ class Mailbox:
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Any thread, any signal handler.  Leave a call for the loop, and wake it if it sleeps."""
         self._posts.append((callback, args))
-        if self._sleeping:
-            self._sleeping = False
+        if self._sleeping:  # stays so until woken(): a signal handler may post between this line and the write
             # Full: the loop has a wake-up before it already.  Closed: there is no loop left to wake.
             with contextlib.suppress(BlockingIOError, OSError):
                 os.write(self.writing, b"\0")

@@ -287,6 +287,22 @@ def test_a_forked_child_that_abandons_the_loop_leaves_the_parents_watches_alone(
         assert called == ["x"]
 
 
+def test_a_deadline_beyond_what_epoll_can_count(loop: Loop) -> None:
+    loop.call_at(loop.clock() + 60 * 86400, print)
+    loop.call_at(float("inf"), print)
+    called: list[int] = []
+    loop.post(called.append, 1)
+    loop.turn()
+    loop.soon(loop.post, called.append, 2)
+    loop.turn()
+    timer = threading.Timer(0.05, loop.post, (called.append, 3))
+    timer.start()
+    loop.turn()
+    loop.turn()
+    timer.join()
+    assert called == [1, 2, 3]
+
+
 # -- idleness
 
 
