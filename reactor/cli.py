@@ -16,10 +16,11 @@ import math
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from reactor.addresses import FORMS as ADDRESSES
 from reactor.addresses import Address, Kind, parse_address
@@ -43,6 +44,8 @@ log = logging.getLogger("reactor")
 T = TypeVar("T")
 
 BACKLOG = 1024  # connections; what Redis and others ask for is 511, today's Linux allows 4096
+MOST_BACKLOG = (1 << 31) - 1  # what listen() can be told; the kernel has a lower bound of its own
+MOST_SECONDS = 1_000_000  # of a drain; arbitrary, eleven days
 
 EXAMPLES = """\
 examples:
@@ -54,6 +57,9 @@ examples:
 
 SIGTERM and SIGINT (Ctrl-C) drain: no more requests are taken, those in flight may finish, and the exit status is 0.
 A second one cuts them at once.
+
+inline, the default, serves one request at a time: a client that keeps its handler waiting keeps all others waiting,
+and the first signal waits for it too. threads:N is right for handlers that wait.
 """
 
 
@@ -64,12 +70,24 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {_one_line(message)} (see {self.prog} --help)\n")
 
 
+class Command(Parser):
+    """One command: it refuses by itself what it does not know, or argparse would send the user to the wrong help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Main thread.  Run the command; returns its exit status, or raises SystemExit with it."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     try:
-        return serve(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # before the user's module is imported: one of its own wins
+            return serve(arguments)
     except UsageError as error:
         message = str(error)
     except BindError as error:
@@ -83,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> Parser:
     parser = Parser(prog="reactor", description="Socket servers: one loop, many servers, a strategy for each.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Command)
     serve = commands.add_parser(
         "serve",
         help="serve a handler, or an echo, at any number of addresses",
@@ -152,6 +170,22 @@ def serve(arguments: argparse.Namespace) -> int:
             for server in reactor.servers:
                 server.close_timeout = 1.0  # seconds; the drain has waited already
     return 0
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line, without the source code: whoever types a command did not write that."""
+    with contextlib.suppress(OSError):
+        print(
+            f"reactor serve: {category.__name__}: {_one_line(str(message))} ({filename}:{lineno})",
+            file=file or sys.stderr,
+        )
 
 
 def tell(addresses: Iterable[Address]) -> None:
@@ -239,7 +273,7 @@ def bind(address: Address, handler: Callable[..., Any] | None, strategy: Strateg
             # The server knows the address as the socket module writes it; the user wrote a word.
             message = str(named.strerror).replace(repr(address.native), str(address))
             raise BindError(error.errno, message) from error
-        except ValueError as error:  # a host name that the resolver's encoding refuses
+        except (ValueError, TypeError, OverflowError) as error:  # what the socket module takes for no address at all
             raise UsageError(f"address {str(address)!r}: {error}") from error
         failed.pop_all()
     return server
@@ -271,9 +305,27 @@ def find_handler(text: str) -> Callable[..., Any]:
             raise UsageError(f"handler {text!r}: module {name} ({where}) has no {path}") from None
         except Exception as error:  # a module's own __getattr__ may do anything
             raise UsageError(f"handler {text!r}: {part} raised {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise UsageError(f"handler {text!r}: {path} is {found!r}, and not a class or another callable")
+    if fault := _fault(found):
+        raise UsageError(f"handler {text!r}: {path} {fault}")
     return found  # type: ignore[no-any-return]  # a callable, as far as can be told
+
+
+def _fault(found: Any) -> str | None:
+    """Why this cannot be a handler, as far as can be told without calling it."""
+    if not callable(found):
+        return f"is {found!r}, and not a class or another callable"
+    if isinstance(found, type):
+        if issubclass(found, BaseServer):
+            return "is a server, and not a handler; name the class whose handle() answers a request"
+        if not callable(getattr(found, "handle", None)):
+            return "has no handle(); derive it from a class in our handlers, StreamRequestHandler say"
+    try:
+        inspect.signature(found).bind(None, None, None)
+    except TypeError:
+        return "cannot be called with three arguments, as a handler is: the request, the client's address, the server"
+    except ValueError:  # written in C, and does not say what it takes
+        pass
+    return None
 
 
 def _import(text: str, name: str) -> Any:
@@ -312,14 +364,14 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise UsageError(f"{text!r}: the seconds to finish are a number from 0 up")
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise UsageError(f"{text!r}: the seconds to finish are a number from 0 to {MOST_SECONDS}")
     return seconds
 
 
 def _backlog(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
-        raise UsageError(f"{text!r}: the connections that may wait are a whole number from 1 up")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= MOST_BACKLOG):
+        raise UsageError(f"{text!r}: the connections that may wait are a whole number from 1 to {MOST_BACKLOG}")
     return int(text)
 
 

@@ -12,25 +12,35 @@ from strategies.threads import ThreadPool
 
 FORMS = "inline, threads:N, fork:N, prefork:N or prefork:N,threads:M"
 
+#: What each number may be at most.  Arbitrary, and beyond what a machine bears: a slip of the finger is told before it
+#: is tried.  Whoever needs more constructs the strategy.
+MOST = {"threads": 10_000, "fork": 10_000, "prefork": 1_000}
+
 
 def parse_strategy(text: str) -> Strategy:
     """Make the strategy that ``text`` names.  Raises ValueError, naming the text and the forms there are."""
-    outer, comma, inner = text.partition(",")
-    name, _, number = outer.strip().partition(":")
-    if comma and name != "prefork":
+    outer, comma, inner = (part.strip() for part in text.partition(","))
+    name = outer.partition(":")[0]
+    if not comma:
+        return _one(text, outer, Prefork)
+    if name != "prefork":
         raise ValueError(f"strategy {text!r}: only prefork takes an inner strategy; write {FORMS}")
-    makers: dict[str, Callable[[int], Strategy]] = {
-        "threads": ThreadPool,
-        "fork": ForkPerRequest,
-        "prefork": lambda count: Prefork(count, parse_strategy(inner) if comma else None),
-    }
+    if inner.partition(":")[0] not in ("inline", "threads"):
+        missing = f"{inner!r} cannot run in a worker" if inner else "the inner strategy is missing"
+        raise ValueError(f"strategy {text!r}: {missing}; after the comma write inline or threads:M")
+    within = _one(text, inner, Prefork)
+    return _one(text, outer, lambda count: Prefork(count, within))
+
+
+def _one(text: str, word: str, prefork: Callable[[int], Strategy]) -> Strategy:
+    """The strategy of one word, which is ``text`` or a part of it."""
+    name, _, number = word.partition(":")
     if name == "inline" and not number:
         return Inline()
+    makers: dict[str, Callable[[int], Strategy]] = {"threads": ThreadPool, "fork": ForkPerRequest, "prefork": prefork}
     if name not in makers:
         raise ValueError(f"strategy {text!r}: write {FORMS}")
-    if not (number.isascii() and number.isdigit() and int(number) > 0):
-        raise ValueError(f"strategy {text!r}: {name} takes a number from 1 up, as in {name}:4; write {FORMS}")
-    try:
-        return makers[name](int(number))
-    except TypeError as error:
-        raise ValueError(f"strategy {text!r}: {error}") from error
+    most = MOST[name]
+    if not (number.isascii() and number.isdigit() and len(number) < 20 and 0 < int(number) <= most):
+        raise ValueError(f"strategy {text!r}: {name} takes a number from 1 to {most}, as in {name}:4; write {FORMS}")
+    return makers[name](int(number))

@@ -128,6 +128,51 @@ def test_what_a_handler_raises_goes_to_standard_error_and_the_service_goes_on(tm
     assert errors.count("ValueError: odd one") == 1
 
 
+@pytest.mark.parametrize("name", ["factory", "partial", "Theirs"])
+def test_what_else_can_be_a_handler(name: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import functools, socketserver\nfrom handlers import BaseRequestHandler\n"
+        "class Mine(BaseRequestHandler):\n"
+        "    def __init__(self, text, *request):\n"
+        "        super().__init__(*request)\n"
+        "        self.text = text\n"
+        "    def handle(self):\n"
+        "        self.request.sendall(self.text)\n"
+        "def factory(request, client_address, server):\n"
+        "    return Mine(b'hello', request, client_address, server)\n"
+        "partial = functools.partial(Mine, b'hello')\n"
+        "class Theirs(socketserver.BaseRequestHandler):\n"
+        "    def handle(self):\n"
+        "        self.request.sendall(b'hello')\n"
+    )
+    with Service("serve", f"odd:{name}", "--bind", "tcp://127.0.0.1:0", cwd=tmp_path) as service:
+        with service.connect() as client:
+            assert client.recv(100) == b"hello"
+        assert service.end() == (0, "")
+
+
+def test_a_warning_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import warnings\nfrom handlers import BaseRequestHandler\n"
+        "warnings.warn('mind\\nthe gap', RuntimeWarning)\n"
+        "class Odd(BaseRequestHandler):\n"
+        "    def handle(self):\n"
+        "        self.request.recv(10)\n"
+        "        self.request.sendall(b'hello')\n"
+    )
+    binds = ("--bind", "tcp://127.0.0.1:0") * 2
+    strategies = ("--strategy", "threads:1", "--strategy", "fork:1")
+    with Service("serve", "odd:Odd", *binds, *strategies, cwd=tmp_path) as service:
+        for number in range(2):
+            with service.connect(number) as client:
+                assert ask(client, b"x") == b"hello"
+        status, errors = service.end()
+    assert status == 0
+    first, second = errors.splitlines()
+    assert re.fullmatch(r"reactor serve: RuntimeWarning: mind the gap \(.*odd.py:3\)", first)
+    assert re.fullmatch(r"reactor serve: RuntimeWarning: forking beside running threads: ThreadPool.* \(.*\)", second)
+
+
 def test_a_stale_unix_path_is_replaced_and_removed_at_the_end(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "s"))
@@ -172,6 +217,7 @@ def test_help_and_version(words: tuple[str, ...], tmp_path: Path) -> None:
     assert re.match(r"reactor \d+\.\d+" if "--version" in words else "usage: reactor", run.stdout)
     if words[0] == "serve":
         assert "reactor serve shop:Orders --bind tcp://0.0.0.0:9000 --strategy prefork:4,threads:8" in run.stdout
+        assert "inline, the default, serves one request at a time" in run.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a file's name has to be text")
