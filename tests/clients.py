@@ -30,9 +30,13 @@ def connected(server: Any) -> Iterator[socket.socket]:
 
 
 def say(client: socket.socket, message: bytes) -> None:
-    """Send all there is to say."""
-    client.sendall(message)
-    if client.type == socket.SOCK_STREAM:
+    """Send all there is to say.  With nothing to say, a handler that does not read may have answered and gone."""
+    if client.type == socket.SOCK_DGRAM:
+        client.sendall(message)
+        return
+    if message:  # once the peer has gone, a Unix socket refuses to send even nothing
+        client.sendall(message)
+    with contextlib.suppress(OSError):  # some systems call it unconnected then
         client.shutdown(socket.SHUT_WR)
 
 
