@@ -26,6 +26,7 @@ from reactor.listener import BATCH, Listener, Pause
 from reactor.loop import Busy, Closed, Loop
 from reactor.parking import Parking
 from strategies.contract import Host, Job, Saturated, Strategy
+from strategies.inline import Inline
 from strategies.log import Log
 
 log = Log("reactor")
@@ -64,7 +65,8 @@ class Endpoint:
         self._waiting: deque[RequestJob] = deque()
         self._on_empty: list[Callable[[], object]] = []
         #: Whether every job is run where it was admitted: then a request that ends in one turn needs none.
-        self.direct = self.strategy.here().inline
+        kind = type(self.strategy.here())
+        self.direct = kind.submit is Inline.submit and kind.has_room is Inline.has_room
         self._listener = Listener(loop, self._gone)
         self._parking = Parking(loop, self.dispatch)
 

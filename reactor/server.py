@@ -234,12 +234,20 @@ class BaseServer:
         if self.logger is not None:
             self.logger.exception("request from %r failed", client_address)
             return
-        import traceback
+        error = sys.exc_info()[1]
+        try:
+            import traceback
 
-        print("-" * 40)
-        print(f"Exception while processing a request from {client_address!r}")
-        traceback.print_exc(file=sys.stdout)
-        print("-" * 40)
+            text = traceback.format_exc()
+        except (ImportError, OSError):  # descriptors have run out, and it was not loaded before
+            text = f"{error!r}\n"
+        line = "-" * 40 + "\n"
+        report = f"{line}Exception while processing a request from {client_address!r}\n{text}{line}"
+        # In one piece, so that the reports of several threads do not mingle.  A standard output that is closed or
+        # broken is no reason to end the server: there is nobody to tell.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.write(report)
+            sys.stdout.flush()
 
     # -- for the endpoint
 

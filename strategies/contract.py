@@ -90,9 +90,6 @@ class Strategy:
     #: Whether it makes processes.  Such strategies are opened first, before any of the others can start a thread.
     forks: ClassVar[bool] = False
 
-    #: Whether ``submit()`` gives every job back: then the server need not make one of a request that ends at once.
-    inline: ClassVar[bool] = False
-
     #: Whether closing a server waits until the strategy has ended.
     waits_on_close: bool = True
 

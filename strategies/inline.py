@@ -11,7 +11,5 @@ class Inline(Strategy):
     Right for handlers that answer at once.  A handler that waits makes everybody wait.
     """
 
-    inline = True
-
     def submit(self, job: Job) -> Job | None:
         return job

@@ -6,32 +6,59 @@ child: half the price of a small child.  A program that uses them pays for them;
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from logging import Logger
 
 
 class Log:
-    """Any thread.  What is asked of it is asked of ``logging.getLogger(name)``."""
+    """Any thread.  What is asked of it is asked of ``logging.getLogger(name)``.
+
+    Where ``logging`` cannot be imported, because descriptors have run out just when that is to be told, the line goes
+    to standard error as it is: what has to be said never ends a server.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    @property
-    def logger(self) -> Logger:
-        """The logger itself."""
-        import logging
-
+    def _logger(self) -> Logger | None:
+        try:
+            import logging
+        except (ImportError, OSError):
+            return None
         return logging.getLogger(self._name)
 
     def info(self, message: str, *args: object) -> None:
-        self.logger.info(message, *args, stacklevel=2)
+        logger = self._logger()
+        if logger is not None:
+            logger.info(message, *args, stacklevel=2)
 
     def warning(self, message: str, *args: object) -> None:
-        self.logger.warning(message, *args, stacklevel=2)
+        logger = self._logger()
+        if logger is None:
+            _say(message, args)
+        else:
+            logger.warning(message, *args, stacklevel=2)
 
     def error(self, message: str, *args: object, exc_info: BaseException | None = None) -> None:
-        self.logger.error(message, *args, exc_info=exc_info, stacklevel=2)
+        logger = self._logger()
+        if logger is None:
+            _say(message, args)
+        else:
+            logger.error(message, *args, exc_info=exc_info, stacklevel=2)
 
     def exception(self, message: str, *args: object) -> None:
-        self.logger.exception(message, *args, stacklevel=2)
+        logger = self._logger()
+        if logger is None:
+            _say(message, args)
+        else:
+            logger.exception(message, *args, stacklevel=2)
+
+
+def _say(message: str, args: tuple[object, ...]) -> None:
+    try:
+        os.write(2, f"{message % args if args else message}\n".encode(errors="replace"))
+    except OSError:  # closed or broken: there is nobody to tell
+        pass

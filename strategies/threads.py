@@ -97,8 +97,10 @@ class ThreadPool(Strategy):
             short = self._waiting >= self._idle and len(self._threads) < self.max_threads
             if short and not self._start() and not self._threads:
                 raise Saturated
-            self._waiting += 1
+            # In this order: a Ctrl-C between the two leaves a job uncounted, never a count without a job, for which
+            # threads would be started for ever.
             self._jobs.put(job)
+            self._waiting += 1
 
     def _start(self) -> bool:
         """Start one thread, under the lock.  False when the system has none left; then it is asked again later."""
@@ -223,7 +225,7 @@ class ThreadPool(Strategy):
 
     def _take_ending(self) -> Callable[[], object] | None:
         """Under the lock: what is to be called now that all is over, once; None when it is not."""
-        if self._ending is None or self._threads or self._waiting:
+        if self._ending is None or self._threads or self._waiting > 0:
             return None
         ending, self._ending = self._ending, None
         return ending

@@ -552,3 +552,21 @@ def test_a_client_that_resets_leaves_the_thread_free():
         with connected(server) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         assert ask(server, b"abc") == b"ABC"
+
+
+def test_an_interrupt_as_a_job_is_handed_in_does_not_start_threads_for_ever(host: FakeHost) -> None:
+    """Races: a Ctrl-C on the loop's thread, between the queue and the counter."""
+    pool = ThreadPool(1)
+    endpoint = FakeEndpoint(host)
+    pool.open(host, [endpoint])
+
+    def interrupted(job: object) -> None:
+        raise KeyboardInterrupt
+
+    pool._jobs.put = interrupted  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(FakeJob(host))
+    told: list[bool] = []
+    pool.close(endpoint, lambda: told.append(True))
+    host.until(lambda: told, "the end of the pool")
+    assert next(pool._names) <= 3, "threads were started for nobody"
