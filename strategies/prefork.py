@@ -19,8 +19,14 @@ class Prefork(Strategy):
     inner         Inline() or a ThreadPool: how a worker runs what it accepted
     stop_timeout  seconds a worker has to finish what it is at when told to stop; then it is killed
 
-    The parent accepts nothing: it replaces workers that died, and stops them.  Driven by ``handle_request()`` from
-    somebody else's loop, where no process is made beforehand, a Prefork server is served by ``inner``, in this process.
+    The parent accepts nothing: it replaces workers that died, and stops them.  A worker whose parent was killed
+    finishes what it is at and ends, ``stop_timeout`` seconds later at the latest (see ``strategies.supervisor``).
+
+    A handler has its worker's copy of the server: ``shutdown()`` and ``server_close()`` end that worker, once it has
+    answered, and the parent makes another.  To end the service, a handler signals the parent (``os.getppid()``).
+
+    Driven by ``handle_request()`` from somebody else's loop, where no process is made beforehand, a Prefork server is
+    served by ``inner``, in this process.
     Raises ValueError for no workers, TypeError for an ``inner`` that makes processes itself.
     """
 
@@ -54,6 +60,8 @@ class Prefork(Strategy):
     def _change_workers(self, host: Host) -> None:
         """Workers for the endpoints as they are now; after that those from before are stopped, so there is no gap."""
         before, self._supervisor = self._supervisor, None
+        if before is not None:
+            self._stopping.add(before)  # already: the new workers are to let go of its lifelines
         try:
             if self.endpoints:
                 self._supervisor = Supervisor(host, self.workers, self._work, self.stop_timeout + MARGIN)

@@ -19,6 +19,7 @@ import pytest
 
 from handlers import BaseRequestHandler, StreamRequestHandler
 from reactor import Reactor, TCPServer
+from reactor.signals import on_signals
 from strategies import ForkPerRequest, Inline, Prefork, ThreadPool
 from tests.answers import Upper, Whereabouts, WhereaboutsOfPacket
 from tests.clients import ask, connected, hear, say
@@ -185,6 +186,40 @@ def test_stop_during_a_drain_leaves_no_worker():
             assert not strategy.pids
 
 
+@pytest.mark.parametrize("inner", [Inline, lambda: ThreadPool(2)], ids=["Inline", "ThreadPool"])
+@pytest.mark.parametrize("how", ["shutdown", "server_close"])
+def test_a_handler_that_ends_its_server_ends_its_worker_alone(how: str, inner: Callable[[], Any]):
+    """As in the child of a forking server of the classic: the parent's is another server."""
+
+    class Ends(StreamRequestHandler):
+        def handle(self) -> None:
+            if self.rfile.read() == b"end":
+                getattr(self.server, how)()
+            self.wfile.write(str(os.getpid()).encode())
+
+    strategy = Prefork(1, inner())
+    with served(Ends, strategy) as server:
+        before = int(ask(server, b"end"))  # it is answered
+        until(lambda: not _alive(before))
+        after = int(ask(server, b""))
+        assert after != before
+        assert strategy.pids == {after}
+
+
+def test_a_handler_ends_the_service_by_a_signal_to_the_parent():
+    class Ends(BaseRequestHandler):
+        def handle(self) -> None:
+            os.kill(os.getppid(), signal.SIGUSR1)
+            self.request.sendall(b"done")
+
+    strategy = Prefork(1)
+    with TCPServer(LOOPBACK, Ends, strategy=strategy) as server:
+        with connected(server) as client, on_signals(server.shutdown, signal.SIGUSR1):
+            server.serve_forever()
+            assert hear(client) == b"done"
+        assert not strategy.pids
+
+
 def test_serving_twice():
     strategy = Prefork(2)
     with TCPServer(LOOPBACK, Whereabouts, strategy=strategy) as server:
@@ -206,6 +241,38 @@ def test_handle_request_is_served_by_the_inner_strategy():
             assert not strategy.pids
             with Serving(server):
                 assert pid_of(server) in strategy.pids
+
+
+def blocks_term(then: Callable[[], object]) -> type[BaseRequestHandler]:
+    """A handler whose worker does not hear TERM any more."""
+
+    class Deaf(BaseRequestHandler):
+        def handle(self) -> None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            self.request.sendall(str(os.getpid()).encode())
+            then()
+
+    return Deaf
+
+
+def test_a_worker_that_does_not_hear_term_is_not_waited_for():
+    """It drains all the same: its lifeline is closed, too.  The stop waited the whole ``stop_timeout``."""
+    strategy = Prefork(2, stop_timeout=10 * DEADLINE)  # Serving waits for DEADLINE
+    with TCPServer(LOOPBACK, blocks_term(lambda: None), strategy=strategy) as server, Serving(server):
+        assert pid_of(server) in strategy.pids
+    assert not strategy.pids
+
+
+def test_a_worker_that_does_not_hear_term_is_replaced_by_those_for_one_server_more():
+    """The new ones are forked beside the old one's lifeline, and must not hold a copy of it."""
+    strategy = Prefork(1, stop_timeout=10 * DEADLINE)
+    with Reactor() as reactor:
+        first = reactor.add(TCPServer(LOOPBACK, blocks_term(lambda: None), strategy=strategy))
+        with TCPServer(LOOPBACK, Whereabouts, strategy=strategy) as second, Serving(reactor):
+            before = pid_of(first)
+            reactor.post(reactor.add, second)
+            assert pid_of(second) != before
+            until(lambda: not _alive(before))
 
 
 # -- several servers
@@ -305,7 +372,8 @@ def test_a_worker_has_its_own_servers_and_nothing_else():
                 return os.readlink(f"/proc/self/fd/{fd}")
 
             mailbox = {what(reactor._loop._mailbox.reading)}
-            lifelines = {strategy: what(strategy._supervisor._lifeline[0]) for strategy in (first, second)}
+            # The ends of a pipe have one name: the writing one is the parent's, the reading one the worker's.
+            lifelines = {s: what(*s._supervisor._lifelines.values()) for s in (first, second)}
             sockets = {server: what(server.fileno()) for server in (a, b, c, d)}
             for server, strategy in ((a, first), (b, second)):
                 held = json.loads(ask(server, b""))
@@ -357,6 +425,68 @@ def test_workers_end_with_their_master(number: int):
                 master.kill()
             for pid in filter(_is_ours, workers):
                 os.kill(pid, signal.SIGKILL)
+
+
+LAST_WORDS = """
+import os, select
+from reactor import TCPServer
+from strategies import Prefork, prefork
+from handlers import BaseRequestHandler
+
+class Waits(BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(str(os.getpid()).encode())
+        {wait}
+        self.request.sendall(b"done")
+
+prefork.MARGIN = 0
+with TCPServer(("127.0.0.1", 0), Waits, strategy=Prefork(2, stop_timeout={timeout})) as server:
+    server.attach()
+    server.in_reactor.post(lambda: print(server.server_address[1], *server.strategy.pids, flush=True))
+    server.serve_forever()
+"""
+
+
+@contextlib.contextmanager
+def orphaned(wait: str, timeout: float) -> Iterator[tuple[socket.socket, Any]]:
+    """A client whose handler is at work in a worker without a master, and the standard output of all workers."""
+    program = LAST_WORDS.format(wait=wait, timeout=timeout)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as master:
+        assert master.stdout is not None
+        port, *workers = map(int, master.stdout.readline().split())
+        try:
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+                assert int(client.recv(100)) in workers
+                master.kill()
+                master.wait(DEADLINE)
+                yield client, master.stdout
+        finally:
+            if master.poll() is None:
+                master.kill()
+            for pid in filter(_is_ours, workers):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not promised")
+@pytest.mark.parametrize(
+    "wait",
+    ["self.request.recv(1)", "select.select([], [], [])", "[None for _ in iter(int, 1)]"],
+    ids=["waits for its client", "waits for nothing", "works"],
+)
+def test_a_busy_worker_does_not_outlive_its_master_by_more_than_stop_timeout(wait: str):
+    """Its loop does not turn, and would see nothing: it kept the port for as long as the handler ran."""
+    with orphaned(wait, 0.05) as (client, output):
+        assert client.recv(100) == b""
+        assert select.select([output], [], [], DEADLINE)[0]
+        assert output.read() == b""
+
+
+def test_a_busy_worker_without_a_master_finishes_its_request():
+    with orphaned("self.request.recv(1)", DEADLINE) as (client, output):
+        client.sendall(b"+")
+        assert client.recv(100) == b"done"
+        assert select.select([output], [], [], DEADLINE)[0]
+        assert output.read() == b""
 
 
 def _is_ours(pid: int) -> bool:
