@@ -33,6 +33,7 @@ class ForkPerRequest(Strategy):
             raise ValueError(f"max_children={max_children!r}: at least 1 child is needed")
         self.max_children = max_children
         self.children = Children()
+        self._parents: Children | None = None
         self._promised = False
         self._refused = False  # the system had no process when it was asked last
         self._on_empty: Callable[[], object] | None = None
@@ -94,6 +95,8 @@ class ForkPerRequest(Strategy):
     def abandon(self) -> None:
         # As little as can be: see strategies.children.  The sentinels of the siblings are watched by the host, who
         # closes what it watches, and without a host nobody is signalled.
+        if self.host is not None:  # not the second time
+            self._parents, self.children = self.children, Children()  # kept: freeing it touches it all
         self.host = None
         self.endpoints = self._dones = ()
         self._promised = self._refused = False

@@ -10,17 +10,44 @@ Each check makes a fresh strategy, drives it by fakes, closes it, and raises Ass
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from strategies import Job, Saturated, Strategy
+from tests.contract import fakes
 from tests.contract.fakes import FakeEndpoint, FakeHost, FakeJob, Gate
+from tests.leaks import open_descriptors
 
 Make = Callable[[], Strategy]
 
 MANY = 5  # jobs that are put to a strategy which is never full
+
+
+class Told:
+    """A ``done``: once, and on the loop's thread."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+        self.times = 0
+        self.elsewhere = False
+
+    def __call__(self) -> None:
+        self.times += 1
+        self.elsewhere |= threading.get_ident() != self.host.thread
+        self.host.post(lambda: None)  # who waits for this looks again
+
+    def wait(self, what: str) -> None:
+        self.host.until(lambda: self.times, f"{what} to call done")
+        self.host.settle_down()
+        assert self.times == 1, f"{what} called done twice"
+        assert not self.elsewhere, f"{what} called done on another thread than the loop's"
 
 
 class Bench:
@@ -74,11 +101,9 @@ class Bench:
                 self._close(strategy, endpoint)
 
     def _close(self, strategy: Strategy, endpoint: FakeEndpoint) -> None:
-        told: list[None] = []
-        strategy.close(endpoint, lambda: told.append(None))
-        self.host.until(lambda: told, "close() to call done")
-        self.host.settle_down()
-        assert len(told) == 1, "close() called done twice"
+        told = Told(self.host)
+        strategy.close(endpoint, told)
+        told.wait("close()")
 
 
 @contextlib.contextmanager
@@ -128,8 +153,8 @@ def check_room_is_told(make: Make) -> None:
 
 
 def check_saturated_promises_room(make: Make) -> None:
-    """Raising Saturated promises a room(), too, to those who did not ask before."""
-    with bench(make) as b:
+    """Raising Saturated promises a room() to every endpoint, too, to those who did not ask before."""
+    with bench(make, endpoints=2) as b:
         full = False
         while len(b.jobs) < MANY and not full:
             try:
@@ -138,7 +163,20 @@ def check_saturated_promises_room(make: Make) -> None:
                 full = True
         if full:
             b.gate.release_all()
-            b.host.until(lambda: b.endpoints[0].rooms, "room()")
+            b.host.until(lambda: all(endpoint.rooms for endpoint in b.endpoints), "room()")
+        b.finish()
+        b.close()
+
+
+def check_room_after_a_cut(make: Make) -> None:
+    """Jobs that cut() gives back, or ends, make room as any others do, and it is told of."""
+    with bench(make, endpoints=2) as b:
+        if b.fill():
+            unbegun = b.runs.cut()
+            for job in unbegun:
+                job.close()
+            if unbegun and b.runs.has_room():
+                b.host.until(lambda: all(endpoint.rooms for endpoint in b.endpoints), "room()")
         b.finish()
         b.close()
 
@@ -165,6 +203,9 @@ def check_cut_returns_what_never_began(make: Make) -> None:
         unbegun = list(b.runs.cut())
         assert not b.runs.cut()
         assert not any("run" in job.events or "leave" in job.events for job in unbegun)
+        # Those that are not returned have begun, or will: all that still can stand at the gate, which is shut.
+        began = [job for job in b.jobs if job not in (*unbegun, *b.given_back) and "leave" not in job.events]
+        b.gate.wait_came(len(began))
         for job in unbegun:
             job.close()
         b.finish()
@@ -179,16 +220,64 @@ def check_close_waits_for_what_runs(make: Make) -> None:
             job = b.submit()
             if b.given_back:
                 b.finish()
-            told: list[bool] = []
-            b.runs.close(b.endpoints[0], lambda: told.append(job.settled))
+            told = Told(b.host)
+            b.runs.close(b.endpoints[0], told)
             if not job.settled:
                 b.host.settle_down()
-                assert not told
+                assert not told.times
             b.finish()
-            b.host.until(lambda: told, "close() to call done")
-            b.host.settle_down()
-            assert told == [True]
+            told.wait("close()")
         b.finish()
+        b.close()
+
+
+def check_each_close_is_told(make: Make) -> None:
+    """All endpoints leave while it is at work, and the last of them is closed by two: each close has its own done."""
+    with bench(make, endpoints=2) as b:
+        b.fill()
+        if b.given_back:
+            b.finish()
+        first, second = b.endpoints
+        tolds = [Told(b.host) for _ in range(3)]
+        for endpoint, told in zip((first, second, second), tolds, strict=True):
+            b.runs.close(endpoint, told)
+        b.finish()
+        for told in tolds:
+            told.wait("close()")
+        assert b.runs.host is None
+        assert not b.runs.endpoints
+        b.close()
+
+
+def check_close_during_halt(make: Make) -> None:
+    """Whoever asks while an ending is under way is told too."""
+    with bench(make) as b:
+        halted, closed = Told(b.host), Told(b.host)
+        b.strategy.halt(halted)
+        b.strategy.close(b.endpoints[0], closed)
+        halted.wait("halt()")
+        closed.wait("close()")
+        b.finish()
+        b.close()
+
+
+def check_a_job_that_ends_its_thread(make: Make) -> None:
+    """What run() raises ends the thread or child that ran it, not the strategy."""
+    with bench(make) as b:
+
+        def leave() -> None:
+            raise SystemExit
+
+        job = FakeJob(b.host, leave)
+        mine = b.runs.submit(job)
+        if mine is not None:
+            with pytest.raises(SystemExit):
+                mine.run()
+        b.host.until(lambda: job.settled, "the job that ends its thread")
+        for _ in range(3):
+            b.host.until(lambda: b.runs.has_room() or b.host.post(lambda: None), "room for another")
+            b.submit()
+            b.finish()
         b.close()
 
 
@@ -209,26 +298,25 @@ def check_reopening(make: Make) -> None:
 def check_open_again_while_open(make: Make) -> None:
     """A loop that rested and turns again opens it again, with the same endpoints."""
     with bench(make) as b:
-        told: list[None] = []
-        b.strategy.halt(lambda: told.append(None))
-        b.host.until(lambda: told, "halt() to call done")
+        told = Told(b.host)
+        b.strategy.halt(told)
+        told.wait("halt()")
         b.strategy.open(b.host, b.endpoints)
         assert b.strategy.endpoints == tuple(b.endpoints)
         b.fill()
         b.finish()
         b.close()
-        assert len(told) == 1
+        assert told.times == 1
 
 
 def check_halt_during_halt(make: Make) -> None:
     """Two who wait for a rest are both told, once each."""
     with bench(make) as b:
-        told: list[int] = []
-        b.strategy.halt(lambda: told.append(1))
-        b.strategy.halt(lambda: told.append(2))
-        b.host.until(lambda: len(told) == 2, "both")
-        b.host.settle_down()
-        assert sorted(told) == [1, 2]
+        tolds = Told(b.host), Told(b.host)
+        for told in tolds:
+            b.strategy.halt(told)
+        for told in tolds:
+            told.wait("halt()")
         b.finish()
         b.close()
 
@@ -237,16 +325,16 @@ def check_sharing(make: Make) -> None:
     """Two endpoints share it; one leaves, or stops, and it goes on for the other."""
     with bench(make, endpoints=2) as b:
         first, second = b.endpoints
-        told: list[Any] = []
-        b.strategy.retire(first, lambda: told.append(first))
-        b.host.until(lambda: told, "retire() to call done")
+        told = Told(b.host)
+        b.strategy.retire(first, told)
+        told.wait("retire()")
         b._close(b.strategy, first)
         assert b.strategy.endpoints == (second,)
         b.fill()
         b.finish()
         b.close()
         assert b.strategy.host is None
-        assert told == [first]
+        assert told.times == 1
 
 
 def check_second_host_is_refused(make: Make) -> None:
@@ -278,6 +366,59 @@ def check_abandon(make: Make) -> None:
     strategy.abandon()
     assert strategy.host is None
     assert strategy.endpoints == ()
+
+
+def check_abandon_in_a_child(make: Make) -> None:
+    """In a child that was forked beside it while it is busy: it holds nothing open, and can be used anew."""
+    before = open_descriptors()
+    with bench(make, endpoints=2) as b:
+        b.fill()
+        if b.given_back:
+            b.finish()
+        child = _in_a_child(lambda: _abandoned(b, before))
+        b.finish()
+        b.close()
+    assert child == 0, "see above what went wrong in the child"
+
+
+def _abandoned(b: Bench, before: frozenset[tuple[int, str]]) -> None:
+    """Forked child."""
+    for strategy in dict.fromkeys((b.strategy, b.runs)):
+        strategy.abandon()
+        strategy.abandon()
+        assert strategy.host is None
+        assert strategy.endpoints == ()
+    for fd in b.host.watched:  # what the host does, in abandon()
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    held = {*b.gate._came, *b.gate._go, b.host._reading, b.host._writing}
+    left = [what for what in open_descriptors() - before if what[0] not in held]
+    assert not left, f"held open in a child: {left}"
+    with bench(lambda: b.runs) as again:  # as a worker's inner one is
+        again.submit()
+        again.finish()
+        again.close()
+
+
+def _in_a_child(body: Callable[[], object]) -> int:
+    """Run it in a forked child, for a while at most; returns how the child ended, as ``waitstatus_to_exitcode()``."""
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # beside threads, which is what this is about
+        pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, 2 * fakes.DEADLINE)
+            body()
+            code = 0
+        except BaseException:  # noqa: BLE001  # nothing returns into the parent's frames
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 CHECKS = [check for name, check in sorted(globals().items()) if name.startswith("check_")]

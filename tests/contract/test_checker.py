@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +62,65 @@ class CutsWhatRuns(ThreadPool):
         return (self.last,)
 
 
+class HidesWhatNeverBegan(ThreadPool):
+    def cut(self) -> Sequence[Job]:
+        return ()
+
+
+class CutsInSilence(ThreadPool):
+    def cut(self) -> Sequence[Job]:
+        jobs = self._jobs.take_all()
+        self._waiting -= len(jobs)
+        return jobs
+
+
+class TellsTheLast(ThreadPool):
+    def close(self, endpoint: Any, done: Callable[[], object]) -> None:
+        super().close(endpoint, done)
+        self._dones = self._dones[-1:]
+
+
+class ClosesNothingWhileItHalts(Inline):
+    halting = False
+
+    def halt(self, done: Callable[[], object]) -> None:
+        def halted() -> None:
+            self.halting = False
+            done()
+
+        self.halting = True
+        self.host.post(halted)
+
+    def end(self, done: Callable[[], object]) -> None:
+        if not self.halting:
+            done()
+
+
+class DoneElsewhere(Inline):
+    def end(self, done: Callable[[], object]) -> None:
+        threading.Thread(target=done).start()
+
+
+class DiesWithItsThread(ThreadPool):
+    def _leave(self, me: threading.Thread) -> None:
+        pass
+
+
+class HoldsADescriptor(Inline):
+    def open(self, host: Host, endpoints: Sequence[Any]) -> None:
+        super().open(host, endpoints)
+        self.held = os.open(os.devnull, os.O_RDONLY)
+
+    def end(self, done: Callable[[], object]) -> None:
+        os.close(self.held)
+        done()
+
+
+class KeepsItsParentsThreads(ThreadPool):
+    def abandon(self) -> None:
+        Strategy.abandon(self)
+
+
 class DoneTwice(Inline):
     def end(self, done: Callable[[], object]) -> None:
         super().end(done)
@@ -104,6 +165,7 @@ class HaltsForOne(Inline):
             done()
 
 
+@pytest.mark.logs("^ThreadPool-1 was ended by SystemExit", required=False)
 @pytest.mark.parametrize(
     ("make", "check"),
     [
@@ -115,6 +177,15 @@ class HaltsForOne(Inline):
         (lambda: PromisesByHasRoomAlone(1, queue=0), checks.check_saturated_promises_room),
         (lambda: LosesRoom(1, queue=0), checks.check_room_again_and_again),
         (lambda: CutsWhatRuns(1, queue=0), checks.check_cut_returns_what_never_began),
+        (lambda: TellsOne(1, queue=0), checks.check_saturated_promises_room),
+        (lambda: HidesWhatNeverBegan(1, queue=1), checks.check_cut_returns_what_never_began),
+        (lambda: CutsInSilence(1, queue=1), checks.check_room_after_a_cut),
+        (lambda: TellsTheLast(1), checks.check_each_close_is_told),
+        (ClosesNothingWhileItHalts, checks.check_close_during_halt),
+        (DoneElsewhere, checks.check_sharing),
+        (lambda: DiesWithItsThread(1, queue=0), checks.check_a_job_that_ends_its_thread),
+        (HoldsADescriptor, checks.check_abandon_in_a_child),
+        (lambda: KeepsItsParentsThreads(1, queue=0), checks.check_abandon_in_a_child),
         (DoneTwice, checks.check_sharing),
         (lambda: DoneTooSoon(1), checks.check_close_waits_for_what_runs),
         (NeverDone, checks.check_close_waits_for_what_runs),

@@ -10,7 +10,7 @@ import pytest
 
 from examples.own_strategy import OnExecutor
 from strategies import ForkPerRequest, Inline, Job, Prefork, Saturated, Strategy, ThreadPerRequest, ThreadPool
-from tests.contract.checks import CHECKS
+from tests.contract.checks import CHECKS, check_abandon_in_a_child
 
 
 class OneThread(Strategy):
@@ -35,9 +35,14 @@ class OneThread(Strategy):
 
     def work(self) -> None:
         while (job := self.inbox.get()) is not None:
-            job.run()
-            self.busy = False
-            self.tell_room()
+            try:
+                job.run()
+            except BaseException:
+                self.thread = None  # the next job starts another
+                raise
+            finally:
+                self.busy = False
+                self.tell_room()
 
     def end(self, done: Callable[[], object]) -> None:
         if self.thread is None:
@@ -50,6 +55,10 @@ class OneThread(Strategy):
     def wait_for(self, thread, host, done) -> None:
         thread.join()
         host.post(done)
+
+    def abandon(self) -> None:
+        super().abandon()
+        self.__init__()
 
 
 OURS = [
@@ -73,8 +82,16 @@ OURS = [
 ]
 
 
-@pytest.mark.logs(r"child \d+ was killed by signal 15", required=False)  # by cut()
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # a job that ends its thread
+@pytest.mark.logs(
+    r"child \d+ was killed by signal 15",  # by cut()
+    r"^Thread\S+ was ended by SystemExit",
+    "^a job ended with SystemExit",
+    required=False,
+)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("make", OURS, ids=lambda make: repr(make()) if make is not OneThread else "OneThread()")
 def test_contract(make: Callable[[], Strategy], check: Callable[[Callable[[], Strategy]], None]):
+    if check is check_abandon_in_a_child and isinstance(make(), OnExecutor):
+        pytest.xfail("the example keeps its parent's threads for its own")
     check(make)
