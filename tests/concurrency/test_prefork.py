@@ -429,7 +429,7 @@ def test_workers_end_with_their_master(number: int):
 
 LAST_WORDS = """
 import os, select
-from reactor import TCPServer
+from reactor import Reactor, TCPServer
 from strategies import Prefork, prefork
 from handlers import BaseRequestHandler
 
@@ -440,10 +440,10 @@ class Waits(BaseRequestHandler):
         self.request.sendall(b"done")
 
 prefork.MARGIN = 0
-with TCPServer(("127.0.0.1", 0), Waits, strategy=Prefork(2, stop_timeout={timeout})) as server:
-    server.attach()
-    server.in_reactor.post(lambda: print(server.server_address[1], *server.strategy.pids, flush=True))
-    server.serve_forever()
+with Reactor() as reactor:
+    server = reactor.add(TCPServer(("127.0.0.1", 0), Waits, strategy=Prefork(2, stop_timeout={timeout})))
+    reactor.post(lambda: print(server.server_address[1], *server.strategy.pids, flush=True))
+    reactor.run()
 """
 
 
