@@ -29,7 +29,7 @@ class ThreadPool(Strategy):
     min_threads   threads that are started at once and stay
     queue         jobs that may wait for a thread; when they do, the listener leaves the selector and the kernel's
                   backlog holds the rest
-    idle_timeout  seconds after which a thread beyond ``min_threads`` with nothing to do leaves
+    idle_timeout  seconds after which a thread beyond ``min_threads`` with nothing to do leaves; ``math.inf``: never
 
     A job that raises a BaseException (SystemExit, say) ends its thread: that is logged, and the thread replaced.
     Raises ValueError for numbers that make no pool.
@@ -181,7 +181,9 @@ class ThreadPool(Strategy):
     def _next(self, me: threading.Thread) -> Job | None:
         """The next job, or None when this thread is to leave (it is out of the counters then)."""
         while True:
-            patience = self.idle_timeout if len(self._threads) > self.min_threads else None
+            patience = None
+            if len(self._threads) > self.min_threads:
+                patience = min(self.idle_timeout, threading.TIMEOUT_MAX)  # three centuries; more is for ever
             try:
                 job = self._jobs.get(patience)
             except queue.Empty:
