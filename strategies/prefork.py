@@ -17,7 +17,7 @@ class Prefork(Strategy):
 
     workers       how many processes
     inner         Inline() or a ThreadPool: how a worker runs what it accepted
-    stop_timeout  seconds a worker has to finish what it is at when told to stop; then it is killed (``math.inf``: never)
+    stop_timeout  seconds a worker has to finish what it is at when told to stop; ``math.inf``: it is never killed
 
     The parent accepts nothing: it replaces workers that died, and stops them.  A worker whose parent was killed
     finishes what it is at and ends, ``stop_timeout`` seconds later at the latest (see ``strategies.supervisor``).
