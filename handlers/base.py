@@ -19,6 +19,9 @@ class BaseRequestHandler:
     #: False: the server calls ``run()``.  True: the constructor has done the work (the standard library's manner).
     constructor_runs: ClassVar[bool] = False
 
+    #: Whether the work begins before the client has sent anything.  A TurnHandler can wait for that without a thread.
+    speaks_first: ClassVar[bool] = True
+
     def __init__(self, request: Any, client_address: Any, server: Any) -> None:
         self.request = request
         self.client_address = client_address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from handlers.base import BaseRequestHandler
 from handlers.stream import StreamRequestHandler
@@ -29,9 +29,12 @@ class TurnHandler(StreamRequestHandler):
     requests are served before the connection parks.
 
     idle_timeout  seconds that the connection may stay parked, or None for as long as the server runs
+    speaks_first  False: the first exchange, ``setup()`` included, waits in the selector too, until the client has sent
+                  something.  True: it begins as soon as the client has connected, for protocols that greet
     """
 
     idle_timeout: float | None = 60.0
+    speaks_first: ClassVar[bool] = False
 
     #: What the last exchange asked for; None before the first.  The server reads it, handlers leave it alone.
     next_turn: Turn | None = None

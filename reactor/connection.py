@@ -8,14 +8,15 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from reactor.errors import UsageError
 from reactor.job import RequestJob, attempt
 from reactor.lifecycle import RequestState, move
+from reactor.patience import wait_for
 
-PARKED, READY, ENDING, RUNNING, CLOSED = (
+PARKED, READY, ENDING, CLOSED = (
     RequestState.PARKED,
     RequestState.READY,
     RequestState.ENDING,
-    RequestState.RUNNING,
     RequestState.CLOSED,
 )
 
@@ -35,10 +36,16 @@ class Connection(RequestJob):
         self.saw_end = False
         self.parked_in_turn = 0
 
+    @property
+    def waits_first(self) -> bool:
+        return not getattr(self.server.RequestHandlerClass, "speaks_first", True)
+
     def turn(self) -> Any:
         handler = self.handler
         if handler is None:
             server, request, client_address = self.server, self.request, self.client_address
+            if self.ending:  # its client has never said anything
+                return attempt(server, request, client_address, _nothing)
             return attempt(server, request, client_address, server.finish_request, request, client_address)
         turn = handler.expire if self.ending else handler.run
         return attempt(self.server, self.request, self.client_address, turn)
@@ -48,11 +55,6 @@ class Connection(RequestJob):
         move(self, PARKED if handler.waits else READY)
         if self.hand_on is not None:
             self.hand_on(self)
-
-    def begun(self, handler: Any) -> None:
-        """The first turn was taken before there was a job: the handler wants another."""
-        move(self, RUNNING)
-        self.go_on(handler)
 
     def run_out(self) -> None:
         self.hand_on = None
@@ -70,8 +72,7 @@ class Connection(RequestJob):
         """Wait until the client has sent, at most for the handler's ``idle_timeout``; return whether it has."""
         poll = select.poll()
         poll.register(self.request, select.POLLIN)
-        patience = self.idle_timeout
-        return bool(poll.poll(None if patience is None else patience * 1000))
+        return bool(wait_for(poll, self.idle_timeout))
 
     def at_end(self) -> bool:
         """Its owner.  Whether the client has said all it will, or is gone."""
@@ -94,9 +95,14 @@ class Connection(RequestJob):
 
     @property
     def idle_timeout(self) -> float | None:
-        """Seconds that it may stay parked."""
-        timeout: float | None = self.handler.idle_timeout
-        return timeout
+        """Seconds that it may stay parked.  Raises UsageError for what is no time."""
+        timeout: float | None = (self.handler or self.server.RequestHandlerClass).idle_timeout
+        try:
+            if timeout is None or timeout >= 0 or timeout < 0:
+                return timeout
+        except TypeError:
+            pass
+        raise UsageError(f"idle_timeout={timeout!r} of {self!r}: the seconds to stay parked are a number, or None")
 
     def end(self) -> None:
         """Its owner.  The next run is the last: it finishes the handler."""
@@ -113,3 +119,7 @@ class Connection(RequestJob):
 
     def holds(self) -> Sequence[Any]:
         return (self.request,)
+
+
+def _nothing() -> None:
+    pass

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from reactor.endpoint import Endpoint
+from reactor.job import close_all
 from reactor.loop import Loop
 from strategies.contract import Strategy
 from strategies.log import Log
@@ -75,8 +76,7 @@ class Drain:
         for line in self._cut:
             log.warning("drain: cut %s", line)
         for strategy in self._strategies:
-            for job in strategy.cut():
-                job.close()
+            close_all(strategy.cut())
         self._undo = self._loop.call_at(self._loop.clock() + GRACE, self._finish)
 
     def _finish(self) -> None:

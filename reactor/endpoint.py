@@ -8,24 +8,20 @@ waits says so first and then looks whether any is left: one of the two sees the 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import time
-from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from reactor.connection import Connection
-from reactor.job import RequestJob, RunOut
+from reactor.errors import UsageError
+from reactor.job import RequestJob, close_all, close_untaken
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState, RequestState, move
 from reactor.listener import BATCH, Listener, Pause
-from reactor.loop import Busy, Closed, Loop
+from reactor.loop import Loop
+from reactor.onebyone import OneByOne
 from reactor.parking import Parking
-from strategies.contract import Host, Job, Saturated, Strategy
+from strategies.contract import Host, Saturated, Strategy
 from strategies.inline import Inline
 from strategies.log import Log
 
@@ -35,38 +31,49 @@ RESTING, SERVING = EndpointState.RESTING, EndpointState.SERVING
 DRAINING, CLOSING, CLOSED = EndpointState.DRAINING, EndpointState.CLOSING, EndpointState.CLOSED
 PARKED = RequestState.PARKED
 
-RETRY = 0.1  # seconds between two tries to hand a job to a strategy that has no room and no loop; arbitrary
-
 Alone = Callable[[Sequence[Any], Strategy, int, float], None]
 
 
 class Endpoint:
     """Loop thread, except where a method says otherwise.
 
-    server    what it serves: hooks and socket
-    host      what its strategy may ask of the loop
-    left      called when the server has stopped taking requests by itself or was closed
-    alone     serves endpoints in a loop of a forked child's own
+    server      what it serves: hooks and socket
+    host        what its strategy may ask of the loop
+    taker       how requests come off the socket
+    one_by_one  serves one request for each ``handle_request()``
+    direct      whether a request is run where it came in: then one that ends in its first turn needs no job
+    left        called when the server has stopped taking requests by itself or was closed
+    ended       called with this endpoint when all of it is closed
+    alone       serves endpoints in a loop of a forked child's own
     """
 
-    def __init__(self, server: Any, loop: Loop, host: Host, left: Callable[[], object], alone: Alone) -> None:
+    def __init__(
+        self,
+        server: Any,
+        loop: Loop,
+        host: Host,
+        left: Callable[[], object],
+        ended: Callable[[Endpoint], object],
+        alone: Alone,
+    ) -> None:
         self.server = server
         self.loop = loop
         self.host = host
-        self.strategy: Strategy = server.strategy
+        self.strategy: Strategy = server.run_by
         self.state: EndpointState = RESTING
         self.live: set[RequestJob] = set()
         self.closed = Latch()
-        self.one_taker = allocate_lock()
+        self.taker = server.taken_by(server)
+        self.one_by_one = OneByOne(loop, server, self.taker, self._join)
         self.batch = BATCH
+        self.direct = False
         self._left = left
+        self._ended = ended
         self._alone = alone
         self._joined: set[Strategy] = set()
         self._waiting: deque[RequestJob] = deque()
+        self._handed: deque[Any] = deque()  # by other threads, on their way back
         self._on_empty: list[Callable[[], object]] = []
-        #: Whether every job is run where it was admitted: then a request that ends in one turn needs none.
-        kind = type(self.strategy.here())
-        self.direct = kind.submit is Inline.submit and kind.has_room is Inline.has_room
         self._listener = Listener(loop, self._gone)
         self._parking = Parking(loop, self.dispatch)
 
@@ -75,12 +82,12 @@ class Endpoint:
     def accept_here(self) -> None:
         self._joined.add(self.strategy)
         try:
-            batch = self.batch if self.server.begin_batches() else 1
+            batch = self.batch if self.taker.prepare() else 1
         except OSError:  # closed already
             self._gone()
             return
         room = None if self.direct else self.strategy.has_room
-        if not self._listener.start(self.server, self.server.taker(), room, batch):
+        if not self._listener.start(self.server, self.taker.way(), room, batch):
             self._gone()
 
     def accept_alone(self, inner: Strategy, beside: Sequence[Any], lifeline: int, timeout: float) -> None:
@@ -96,29 +103,31 @@ class Endpoint:
 
     # -- a request's way
 
-    def go_on(self, connection: Connection, handler: Any) -> None:
+    def go_on(self, request: Any, client_address: Any, handler: Any) -> None:
         """A request that was run where it came in wants another turn: now it needs a job."""
-        self.live.add(connection)
-        connection.settle = self.settled
-        if self.state is RESTING and not self.loop.running:
-            connection.begun(handler)
-            connection.run_out()
-        else:
-            connection.hand_on = self.hand_on
-            connection.begun(handler)
+        job = self.taker.job_class(self.server, request, client_address)
+        self.live.add(job)
+        job.settle = self.settled
+        job.hand_on = self.hand_on
+        job.begun(handler)
 
-    def admit(self, job: RequestJob) -> None:
+    def admit(self, request: Any, client_address: Any) -> None:
         """A verified request comes in.  The loop's thread, or the one that calls ``handle_request()``."""
+        self.admit_job(self.taker.job_class(self.server, request, client_address))
+
+    def admit_job(self, job: RequestJob) -> None:
+        """As ``admit()``, of a job that is made already."""
         self.live.add(job)
         job.settle = self.settled
         if self.state is RESTING and not self.loop.running:
-            self._run_out(job)
+            self.one_by_one.run_out(job)
             return
         job.hand_on = self.hand_on
-        if self._waiting:
-            self.dispatch(job)
+        if job.waits_first:
+            move(job, PARKED)
+            self.hand_on(job)
         else:
-            self._start(job)
+            self.dispatch(job)
 
     def dispatch(self, job: RequestJob) -> None:
         """Give a job to the strategy, or let it wait until there is room."""
@@ -135,22 +144,14 @@ class Endpoint:
             self._listener.pause(Pause.SATURATED)
             return False
         except BaseException:
-            _close_untaken(job)
+            close_untaken(job)
             raise
         if mine is not None:
-            mine.run()
+            if mine is not job:
+                close_untaken(job)
+                raise TypeError(f"{self.strategy!r}.submit() returned {mine!r}: return the job it was given, or None")
+            job.run()
         return True
-
-    def _run_out(self, job: RequestJob) -> None:
-        """No loop turns: run it by the strategy that works in this process, to its end."""
-        strategy = self._join()
-        try:
-            mine = self._submit_patiently(strategy, RunOut(job))
-        except BaseException:
-            _close_untaken(job)
-            raise
-        if mine is not None:
-            mine.run()
 
     def _join(self) -> Strategy:
         """The strategy that works in this process, where no loop has opened one; it serves this endpoint from now on.
@@ -163,29 +164,39 @@ class Endpoint:
             self._joined.add(strategy)
         return strategy
 
-    def _submit_patiently(self, strategy: Strategy, job: RunOut) -> Job | None:
-        while True:
-            try:
-                return strategy.submit(job)
-            except Saturated:  # another thread's handle_request() took the room that there was
-                self._wait_for_room(strategy, RETRY)
-
-    def hand_on(self, connection: Connection) -> None:
+    def hand_on(self, connection: Any) -> None:
         """Any thread.  A turn is over and the connection wants another."""
         if self.loop.leads():
             self._take_back(connection)
-        elif self.state is CLOSED:  # by a strategy whose jobs are not waited for: no loop turns for it any more
+            return
+        self._handed.append(connection)
+        self.loop.post(self._take_handed)
+        # By a strategy whose jobs are not waited for: no loop may turn for it any more.  Each is taken once, by whoever
+        # is there first.
+        if self.loop.closed or self.state is CLOSED:
+            self._take_handed()
+
+    def _take_handed(self) -> None:
+        handed = self._handed
+        while handed:
+            try:
+                connection = handed.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            self._take_back(connection)
+
+    def _take_back(self, connection: Any) -> None:
+        if self.state is CLOSED or self.loop.closed:
             connection.end()
             connection.run()
-        else:
-            self.loop.post(self._take_back, connection)
-
-    def _take_back(self, connection: Connection) -> None:
+            return
         if connection.state is PARKED:
             if self.state in (SERVING, RESTING):
                 try:
                     self._parking.park(connection)
                     return
+                except UsageError as error:
+                    log.error("%s", error)
                 except (OSError, ValueError):  # the handler closed its socket, and asks for more of it
                     pass
             connection.end()
@@ -213,6 +224,14 @@ class Endpoint:
         """The loop is about to turn: the strategy is opened next, and calls ``accept_here()`` or makes workers."""
         move(self, SERVING)
         self._joined.add(self.strategy)
+        kind = type(self.strategy.here())
+        self.direct = kind.submit is Inline.submit and kind.has_room is Inline.has_room
+
+    def serve_alone(self) -> None:
+        """Forked worker, before it serves: its socket is one that others have too."""
+        # One at a time: what is left in the queue is for the next worker, not behind this one's back.
+        self.batch = 1
+        self.taker.share()
 
     def rest(self) -> None:
         """Stop taking requests.  Parked connections stay where they are, until the loop turns again."""
@@ -221,56 +240,16 @@ class Endpoint:
             move(self, RESTING)
 
     def _deafen(self) -> None:
+        self.direct = False
         if self._listener.listening or self.state in (SERVING, DRAINING):
             self._listener.stop()
-            self.server.end_batches()
+            self.taker.restore()
 
     def _gone(self) -> None:
         """The socket is closed, or was when it was asked for: this server has ended."""
         log.info("%r: its socket is closed; it takes no more requests", self.server)
         self.rest()
         self._left()
-
-    # -- one request for somebody else's loop
-
-    def serve_one(self, timeout: float | None) -> bool:
-        """Whoever calls ``handle_request()``.  Wait at most ``timeout`` seconds for one request and process it.
-
-        Returns False when none came.  What the private loop has to do (children to reap, say) is done beside.
-        """
-        strategy = self._join()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._turn_by_the_way(0)
-        while not strategy.has_room():
-            self._wait_for_room(strategy, _left_of(deadline))
-            if _passed(deadline) or self.loop.closed:
-                return False
-        while not self._wait(_left_of(deadline)) or not self.server.take_waiting(self.one_taker, self._wait):
-            if _passed(deadline):
-                return False
-            self._turn_by_the_way(0)
-        return True
-
-    def _wait_for_room(self, strategy: Strategy, timeout: float | None) -> None:
-        """Turn the private loop once: threads and children tell it when they end.  One thread waits in it at a time."""
-        patience = -1 if timeout is None else timeout
-        with contextlib.suppress(Busy, Closed), self.loop.led(by_the_way=True, patience=patience):
-            self.loop.turn(0 if strategy.has_room() else timeout)
-
-    def _wait(self, timeout: float | None) -> bool:
-        """Wait for a request, or for something in the private loop; return whether there is a request."""
-        poll = select.poll()
-        mine = self.server.fileno()
-        poll.register(mine, select.POLLIN)
-        if (own := self.loop.fileno()) is not None:
-            poll.register(own, select.POLLIN)
-        ready = poll.poll(None if timeout is None else max(0, round(timeout * 1000 + 0.5)))
-        return any(fd == mine for fd, _ in ready)
-
-    def _turn_by_the_way(self, timeout: float) -> None:
-        """Turn the private loop once, unless another thread does, or it is closed."""
-        with contextlib.suppress(Busy, Closed), self.loop.led(by_the_way=True):
-            self.loop.turn(timeout)
 
     # -- ending
 
@@ -304,8 +283,7 @@ class Endpoint:
         for job in doomed:
             job.cut()
         unbegun, self._waiting = self._waiting, deque()
-        for job in unbegun:
-            job.close()
+        close_all(unbegun)
         return lines
 
     def close(self) -> None:
@@ -325,7 +303,7 @@ class Endpoint:
             self._leave_strategies()
 
     @property
-    def ended(self) -> bool:
+    def is_closed(self) -> bool:
         """Any thread.  Whether all of it is closed; ``closed`` also opens when a loop ends that was to close it."""
         return self.state is CLOSED
 
@@ -333,6 +311,8 @@ class Endpoint:
         strategy = next(iter(self._joined), None)
         if strategy is None:
             move(self, CLOSED)
+            self._take_handed()
+            self._ended(self)
             self.closed.open()
             return
         self._joined.discard(strategy)
@@ -348,49 +328,18 @@ class Endpoint:
         joined, self._joined = self._joined, set()
         for strategy in joined:
             strategy.close(self, _nothing)
+        self._ended(self)
 
-    def abandon(self, keep: Sequence[Any], spared: set[int]) -> None:
-        """Forked child.  Close its copies of what the loop does not watch, but for ``keep``, and of its socket.
+    def abandon(self) -> Sequence[Any]:
+        """Forked child.  Forget the parent's strategies; returns the jobs whose requests this process has a copy of.
 
-        That one is closed as an object, since handlers can reach it, and might close it again when its number is
-        somebody else's: the number is added to ``spared``.  The rest of the endpoint is left as it is; nobody asks it
-        any more, for its loop is closed.
+        The rest of the endpoint is left as it is; nobody asks it any more, for its loop is closed.
         """
         for strategy in self._joined:
             strategy.abandon()
-        listener = self.server.socket
-        if listener not in keep:
-            spared.add(listener.fileno())
-            _close_copy(listener)
-        for job in self.live:
-            state = job.state
-            if state is not RequestState.LEFT and state is not PARKED:  # closed here already; watched by the loop
-                for held in job.holds():
-                    if held not in keep:
-                        _close_copy(held)
-
-
-def _close_untaken(job: RequestJob) -> None:
-    """``submit()`` raised.  A Ctrl-C may come when the job is taken already: the start of a thread waits for it."""
-    if job.state in (RequestState.ADMITTED, RequestState.READY, RequestState.ENDING):
-        job.close()
-
-
-def _close_copy(thing: Any) -> None:
-    """Forked child.  Close its copy of a socket."""
-    try:  # what contextlib.suppress() touches is copied
-        os.close(thing.detach())
-    except (OSError, AttributeError):  # closed already, or no socket
-        pass
+        # LEFT: closed here already.  PARKED: watched by the loop, which closes what it watches.
+        return [job for job in self.live if job.state is not RequestState.LEFT and job.state is not PARKED]
 
 
 def _nothing() -> None:
     pass
-
-
-def _left_of(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def _passed(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() >= deadline

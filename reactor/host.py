@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,5 +38,22 @@ class LoopHost:
         for held in keep:
             spared.add(held.fileno())
         for endpoint in self._endpoints:
-            endpoint.abandon(keep, spared)
+            jobs = endpoint.abandon()
+            listener = endpoint.server.socket
+            if listener not in keep:
+                # As an object: handlers can reach it, and might close it again when its number is somebody else's.
+                spared.add(listener.fileno())
+                _close_copy(listener)
+            for job in jobs:
+                for held in job.holds():
+                    if held not in keep:
+                        _close_copy(held)
         self._loop.abandon(spared)
+
+
+def _close_copy(thing: Any) -> None:
+    """Forked child.  Close its copy of a socket."""
+    try:  # what contextlib.suppress() touches is copied
+        os.close(thing.detach())
+    except (OSError, AttributeError):  # closed already, or no socket
+        pass

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from reactor.errors import IllegalMove, end_server
+from reactor.errors import UsageError, end_server
 from reactor.lifecycle import RequestState, move, moved
+from strategies.log import Log
+
+log = Log("reactor")
 
 ADMITTED, RUNNING, LEFT, CLOSED = RequestState.ADMITTED, RequestState.RUNNING, RequestState.LEFT, RequestState.CLOSED
+UNTAKEN = {ADMITTED, RequestState.READY, RequestState.ENDING}
 
 
 def unsettled(job: Any) -> None:
@@ -85,9 +89,23 @@ class RequestJob:
         server = self.server
         return attempt(server, request, client_address, server.finish_request, request, client_address)
 
+    @property
+    def waits_first(self) -> bool:
+        """Whether it has nothing to do until the client has sent."""
+        return False
+
+    def begun(self, handler: Any) -> None:
+        """The first turn was taken before there was a job: the handler wants another."""
+        move(self, RUNNING)
+        self.go_on(handler)
+
     def go_on(self, handler: Any) -> None:
-        """The handler wants another turn."""
-        raise IllegalMove(f"{self!r} has one turn, and {handler!r} wants another")
+        """The handler wants another turn: here there is one, and that is reported like any error of a handler."""
+        try:
+            attempt(self.server, self.request, self.client_address, _refuse, handler)
+        finally:
+            move(self, CLOSED)
+            self.settle(self)
 
     def run_out(self) -> None:
         """Forked child, or no loop to wait in: all turns to the end."""
@@ -113,6 +131,29 @@ class RequestJob:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} from {self.client_address!r}, {self.state.name}>"
+
+
+def _refuse(handler: Any) -> None:
+    raise UsageError(
+        f"{handler!r} asked for another turn, and a request of this kind has one: "
+        "PARK and AGAIN are for connections; return CLOSE or None here"
+    )
+
+
+def close_untaken(job: RequestJob) -> None:
+    """Its owner.  ``submit()`` raised.  An interrupt may come when the job is taken already: the start of a thread
+    waits for it."""
+    if job.state in UNTAKEN:
+        job.close()
+
+
+def close_all(jobs: Iterable[Any]) -> None:
+    """Their owner, at a deadline.  Close jobs that are not to run; what a hook raises is the affair of one request."""
+    for job in jobs:
+        try:
+            job.close()
+        except Exception:
+            log.exception("%r could not be closed", job)
 
 
 class RunOut:

@@ -7,7 +7,7 @@ itself.  Here each waiter brings a lock of its own.
 from __future__ import annotations
 
 import contextlib
-from _thread import LockType, allocate_lock
+from _thread import TIMEOUT_MAX, LockType, allocate_lock
 from collections import deque
 
 
@@ -41,7 +41,7 @@ class Latch:
         mine = allocate_lock()
         mine.acquire()
         self._waiters.append(mine)
-        through = self._opened or mine.acquire(timeout=-1 if timeout is None else timeout)
+        through = self._opened or mine.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))
         with contextlib.suppress(ValueError):  # taken out by open()
             self._waiters.remove(mine)
         return through

@@ -52,7 +52,7 @@ class EndpointState(IntEnum):
 R, E = RequestState, EndpointState
 
 MOVES: dict[IntEnum, frozenset[IntEnum]] = {
-    R.ADMITTED: frozenset({R.RUNNING, R.LEFT, R.CLOSED}),
+    R.ADMITTED: frozenset({R.RUNNING, R.PARKED, R.LEFT, R.CLOSED}),
     R.RUNNING: frozenset({R.PARKED, R.READY, R.CLOSED}),
     R.PARKED: frozenset({R.READY, R.ENDING}),
     R.READY: frozenset({R.RUNNING, R.ENDING, R.LEFT, R.CLOSED}),

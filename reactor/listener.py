@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import select
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -23,6 +24,7 @@ BATCH = 16  # requests taken in one turn: enough to make the poll cheap, few eno
 REST = 0.05  # seconds to rest when descriptors have run out; a try costs about 10 us
 SILENCE = 60.0  # seconds between two lines about that
 VAIN = 8  # vain wake-ups in a row, before the socket is asked whether it still listens; arbitrary
+ODD = 4  # errors of a closed socket in a row that one odd client each might have caused; arbitrary
 FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
 
 PATIENCE = 16  # full batches in a row before more are tried than proved too many; arbitrary
@@ -39,6 +41,19 @@ class Pause(Enum):
     RESOURCES = "descriptors have run out"
 
 
+class Complaint:
+    """The line in the log that descriptors have run out: one, however often it happens, until that has passed."""
+
+    def __init__(self) -> None:
+        self._silent_until = 0.0
+
+    def make(self, error: OSError) -> None:
+        now = time.monotonic()
+        if now >= self._silent_until:
+            log.error("cannot accept: %s; resting, and going on when that has passed", error)
+        self._silent_until = now + SILENCE
+
+
 class Listener:
     """Loop thread.  ``gone()`` is called when the socket turns out to be closed."""
 
@@ -53,7 +68,7 @@ class Listener:
         self._full = 0
         self._undo: Callable[[], None] | None = None
         self._reasons: set[Pause] = set()
-        self._silent_until = 0.0
+        self._complaint = Complaint()
         self._failures = 0
         self._vain = 0
 
@@ -167,7 +182,7 @@ class Listener:
     def _closed(self) -> bool:
         """Whether the socket is closed, or listens no more, rather than one client being odd."""
         self._failures += 1
-        return self._failures > 4 or self._socket is None or self._without_descriptor()
+        return self._failures > ODD or self._socket is None or self._without_descriptor()
 
     def _without_descriptor(self) -> bool:
         try:
@@ -177,12 +192,9 @@ class Listener:
         return fd < 0
 
     def _rest(self, error: OSError) -> None:
-        now = self._loop.clock()
-        if now >= self._silent_until:
-            log.error("cannot accept: %s; resting, and going on when that has passed", error)
-        self._silent_until = now + SILENCE
+        self._complaint.make(error)
         self.pause(Pause.RESOURCES)
-        self._loop.call_at(now + REST, self.resume, Pause.RESOURCES)
+        self._loop.call_at(self._loop.clock() + REST, self.resume, Pause.RESOURCES)
 
 
 def _nothing_there() -> OSError | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from _thread import allocate_lock, get_ident
+from _thread import TIMEOUT_MAX, allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -21,10 +21,9 @@ from typing import Any
 
 from reactor.errors import UsageError
 from reactor.mailbox import Mailbox
+from reactor.patience import LONGEST
 from reactor.poller import READ, Poller, best_poller
 from reactor.timers import Timer, Timers
-
-LONGEST = 24 * 3600.0  # seconds of one poll, since epoll counts milliseconds in an int; the rest is polled for again
 
 
 class Busy(UsageError):
@@ -136,7 +135,7 @@ class Loop:
 
         Raises Busy when another thread, or this one, is turning it, UsageError when the loop is closed.
         """
-        if not self._lead.acquire(blocking=bool(patience), timeout=patience if patience else -1):
+        if not self._lead.acquire(blocking=bool(patience), timeout=min(patience, TIMEOUT_MAX) if patience else -1):
             raise Busy("this loop is being turned already; one thread at a time, and not from inside a turn")
         try:
             if self.closed:
@@ -159,7 +158,7 @@ class Loop:
             wait = max(0.0, due - self.clock())
             timeout = wait if timeout is None else min(timeout, wait)
         if timeout is not None and timeout > LONGEST:
-            timeout = LONGEST
+            timeout = LONGEST  # and the rest is waited for in the next turn
         if not mailbox.may_sleep():
             timeout = 0
         polled = self._poller.poll(timeout)
@@ -222,7 +221,7 @@ class Loop:
                     except OSError:  # closed already
                         pass
             self._poller.close()
-            self._mailbox.close()
+            self._mailbox.abandon()
             self._leader = None
 
 

@@ -1,8 +1,11 @@
 """The one door into the loop for other threads and for signals: a deque, and a pipe to wake the poll.
 
-No lock: a signal handler may post while the thread it interrupted is posting.  A deque's append is atomic; the rest is
-the order of steps.  The loop says that it is about to sleep, and looks into the deque after that; a poster fills the
-deque, and looks whether the loop sleeps after that.  So at least one of the two sees the other.
+No lock on the way: a signal handler may post while the thread it interrupted is posting.  A deque's append is atomic;
+the rest is the order of steps.  The loop says that it is about to sleep, and looks into the deque after that; a poster
+fills the deque, and looks whether the loop sleeps after that.  So at least one of the two sees the other.
+
+Who wakes the loop writes into the pipe under a lock that ``close()`` takes too: the number of a closed pipe may be
+somebody else's a moment later.  The lock is one that its holder may take again, for signal handlers.
 
 A pipe rather than an eventfd, because ``signal.set_wakeup_fd()`` writes single bytes into it.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from _thread import RLock
 from collections import deque
 from collections.abc import Callable
 
@@ -27,6 +31,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._posts: deque[Post] = deque()
         self._sleeping = False
+        self._pipe = RLock()  # held while one writes into it, or closes it
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         os.set_blocking(self.writing, False)
@@ -36,7 +41,7 @@ class Mailbox:
         self._posts.append((callback, args))
         if self._sleeping:  # stays so until woken(): a signal handler may post between this line and the write
             # Full: the loop has a wake-up before it already.  Closed: there is no loop left to wake.
-            with contextlib.suppress(BlockingIOError, OSError):
+            with self._pipe, contextlib.suppress(BlockingIOError, OSError):
                 os.write(self.writing, b"\0")
 
     def may_sleep(self) -> bool:
@@ -61,7 +66,12 @@ class Mailbox:
                 pass
 
     def close(self) -> None:
-        """Loop thread, or a forked child's only one."""
+        """Loop thread."""
+        with self._pipe:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Forked child's only thread: another of the parent's may have held the lock."""
         for name in ("reading", "writing"):
             fd = getattr(self, name, -1)
             if fd >= 0:
@@ -70,4 +80,4 @@ class Mailbox:
 
     def __del__(self) -> None:
         """A program that drops its server, or closes only the socket, owes us nothing: the pipe goes with the loop."""
-        self.close()
+        self.abandon()

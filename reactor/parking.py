@@ -23,7 +23,10 @@ class Parking:
         return len(self._places)
 
     def park(self, connection: Connection) -> None:
-        """Wait for the client.  Raises OSError or ValueError when the socket cannot be watched."""
+        """Wait for the client.  Raises OSError or ValueError, changing nothing, when the socket cannot be watched.
+
+        UsageError, which is a ValueError too, where the time to wait is none.
+        """
         patience = connection.idle_timeout
         undos = [self._loop.watch(connection.request.fileno(), lambda: self._readable(connection))]
         if patience is not None:

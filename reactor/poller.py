@@ -10,6 +10,7 @@ reports what nobody can unregister any more: then the set is made anew.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import selectors
@@ -27,7 +28,8 @@ class Poller(Protocol):
     def register(self, fd: int, events: int, watch: Any) -> Any:
         """Watch ``fd``; returns the watch that stood there before, whose descriptor was closed without a word.
 
-        Raises OSError or ValueError for what is not open or cannot be polled.
+        Raises OSError or ValueError for what is not open or cannot be polled; FileExistsError, which is an OSError too,
+        for a descriptor that is open and watched already.  Nothing is changed then.
         """
 
     def unregister(self, fd: int) -> None:
@@ -58,10 +60,12 @@ class EpollPoller:
 
     def register(self, fd: int, events: int, watch: Any) -> Any:
         bits = (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
-        before = self._watches.pop(fd, None)
+        before = self._watches.get(fd)
         try:
             self._epoll.register(fd, bits)
         except FileExistsError:  # the same file, still open
+            if before is not None:
+                raise
             self._epoll.modify(fd, bits)
         self._watches[fd] = watch, bits
         return None if before is None else before[0]
@@ -96,7 +100,12 @@ class EpollPoller:
 
     def _rebuild(self) -> None:
         """A new set, with what is still open of the old one's."""
-        old, self._epoll = self._epoll, select.epoll()
+        old = self._epoll
+        try:
+            self._epoll = select.epoll()
+        except OSError:  # descriptors have run out: its own comes free first
+            old.close()
+            self._epoll = select.epoll()
         for fd, (_, bits) in tuple(self._watches.items()):
             try:
                 self._epoll.register(fd, bits)
@@ -117,20 +126,26 @@ class SelectorPoller:
     def __init__(self) -> None:
         kind: type[selectors.BaseSelector] = getattr(selectors, "KqueueSelector", selectors.PollSelector)
         self._selector = kind()
+        self._files: dict[int, tuple[int, int]] = {}  # device and inode of what is watched, by descriptor
 
     def register(self, fd: int, events: int, watch: Any) -> Any:
-        os.fstat(fd)  # poll(2) would take any number
+        found = os.fstat(fd)  # poll(2) would take any number
+        file = found.st_dev, found.st_ino
         before = None
         try:
             self._selector.register(fd, events, watch)
         except KeyError:
+            if self._files[fd] == file:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
             before = self._selector.unregister(fd).data
             self._selector.register(fd, events, watch)
+        self._files[fd] = file
         return before
 
     def unregister(self, fd: int) -> None:
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
+            del self._files[fd]
 
     def get(self, fd: int) -> Any:
         key = self._selector.get_map().get(fd)

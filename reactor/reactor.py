@@ -7,13 +7,16 @@ from _thread import get_ident
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from reactor.closing import Closing
 from reactor.drain import GRACE, Drain, DrainReport
 from reactor.endpoint import Endpoint
+from reactor.errands import Errands
 from reactor.errors import UsageError
 from reactor.host import LoopHost
+from reactor.interrupts import Interrupts
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState
-from reactor.loop import Busy, Loop
+from reactor.loop import Loop
 from reactor.signals import on_signals, signals_wake
 from strategies.contract import Strategy
 from strategies.log import Log
@@ -21,7 +24,6 @@ from strategies.log import Log
 log = Log("reactor")
 
 S = TypeVar("S", bound=Any)
-
 
 
 class Reactor:
@@ -43,7 +45,9 @@ class Reactor:
         self._report: DrainReport | None = None
         self._runner: int | None = None
         self._ended = Latch(opened=True)
-        self._on_loop: set[Latch] = set()
+        self._errands = Errands(self._loop)
+        self._closing = Closing(self._loop, self._errands)
+        self._interrupts = Interrupts(self._loop.cut_short)
 
     def __enter__(self) -> Reactor:
         return self
@@ -66,24 +70,41 @@ class Reactor:
     def add(self, server: S) -> S:
         """Serve this one too; returns the server.  While the reactor runs, only from its own thread.
 
-        Raises UsageError for a server that is in a reactor already.
+        Raises UsageError for a server that is in a reactor already, and on another thread while the reactor runs; where
+        a strategy cannot be opened, what that raises, and the server is in no reactor then.
         """
         if getattr(server, "at_endpoint", None) is not None:
             raise UsageError(f"{server!r} is in a reactor already; a server belongs to one")
         if self._loop.closed:
             raise UsageError("this reactor is closed; make a new one")
-        endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._serve_alone)
+        running = self._loop.running
+        if running and not self._loop.leads():
+            raise UsageError(f"this reactor is running, on another thread: reactor.post(reactor.add, {server!r})")
+        endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._forget, self._serve_alone)
         server.in_reactor = self
         self._endpoints.append(endpoint)
         server.at_endpoint = endpoint  # last: whoever sees it sees the rest
-        if self._loop.running:
-            self._open([endpoint])
+        if running:
+            try:
+                self._open([endpoint])
+            except BaseException:
+                endpoint.rest()
+                self._forget(endpoint)
+                server.at_endpoint = server.in_reactor = None
+                raise
         return server
+
+    def _forget(self, endpoint: Endpoint) -> None:
+        if endpoint in self._endpoints:
+            self._endpoints.remove(endpoint)
+        self._acting = [server for server in self._acting if server is not endpoint.server]
 
     def watch(self, fileobj: Any, callback: Callable[[], object]) -> Callable[[], None]:
         """Call ``callback()`` in each turn in which ``fileobj`` (a number, or anything with ``fileno()``) is readable.
 
-        Returns the undo.  A callback that raises is logged, and watched no more: it would raise for ever.
+        Returns the undo.  A callback that raises is logged, and watched no more: it would raise for ever.  Raises
+        UsageError for a descriptor that is watched already, a listening socket of a server among them; OSError or
+        ValueError for what is not open or cannot be polled.
         """
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
 
@@ -94,11 +115,19 @@ class Reactor:
                 log.exception("the callback of watched descriptor %d raised; it is watched no more", fd)
                 undo()
 
-        undo = self._host.watch_for_user(fd, guarded)
+        try:
+            undo = self._host.watch_for_user(fd, guarded)
+        except FileExistsError:
+            raise UsageError(f"descriptor {fd} is watched already: undo that, or let one callback do both") from None
         return undo
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Callable[[], None]:
-        """Call ``callback(*args)`` after ``delay`` seconds; returns the undo.  What it raises is logged."""
+        """Call ``callback(*args)`` after ``delay`` seconds; returns the undo.  What it raises is logged.
+
+        Raises UsageError for NaN, which no clock ever reaches.
+        """
+        if delay != delay:
+            raise UsageError(f"delay={delay!r}: pass the seconds to wait")
         return self._loop.call_at(self._loop.clock() + delay, _guarded, callback, args)
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
@@ -107,7 +136,7 @@ class Reactor:
 
     # -- running
 
-    def run(self, poll_interval: float = 0.5) -> DrainReport | None:
+    def run(self, poll_interval: float | None = 0.5) -> DrainReport | None:
         """Serve until ``stop()`` or ``drain()``, or until the last of its servers is shut down or closed.
 
         poll_interval  seconds between two calls of ``service_actions()`` at most, for servers that define it; for all
@@ -115,11 +144,13 @@ class Reactor:
 
         Returns the report of the drain that ended it, if one did.  SystemExit and KeyboardInterrupt from an inline
         handler, and what a server's ``handle_error()`` or ``service_actions()`` raise, end it and are raised here.
-        Raises UsageError when it is running already, or closed.
+        Raises UsageError when it is running already, or closed, and for a ``poll_interval`` that is no time.
         """
+        if not (poll_interval is None or poll_interval >= 0):
+            raise UsageError(f"poll_interval={poll_interval!r}: the seconds between two calls are 0 or more")
         running = False
         try:
-            with self._loop.led(), signals_wake(self._loop.wakeup_fd):
+            with self._loop.led(), signals_wake(self._loop.wakeup_fd), self._interrupts:
                 # A signal handler that asks from here on finds that it would wait for its own thread.
                 self._runner, running = get_ident(), True
                 self._ended.shut()
@@ -137,15 +168,15 @@ class Reactor:
         finally:
             if running:
                 self._ended.open()
-                for latch in tuple(self._on_loop):
-                    latch.open()
+                self._errands.end()
                 if self._runner == get_ident():  # else another thread runs it already
                     self._runner = None
         return self._report
 
-    def _turn(self, poll_interval: float) -> None:
+    def _turn(self, poll_interval: float | None) -> None:
         loop = self._loop
         while not self._stopping:
+            self._interrupts.check()
             if self._some_left:  # in the turn before, or at once: a socket that was closed already
                 self._some_left = False
                 if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
@@ -159,7 +190,7 @@ class Reactor:
         """Process-making strategies first: their forks come before anybody's threads."""
         for endpoint in endpoints:
             endpoint.serve()
-        self._acting = [e.server for e in self._endpoints if e.server.acts]
+        self._acting = [e.server for e in self._endpoints if e.taker.acts]
         for strategy in sorted(_strategies(endpoints), key=lambda strategy: not strategy.forks):
             strategy.open(self._host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
 
@@ -172,6 +203,7 @@ class Reactor:
         for strategy in tuple(halting):
             strategy.halt(lambda strategy=strategy: halting.discard(strategy))  # type: ignore[misc]
         while halting:  # each has a deadline of its own
+            self._interrupts.check()
             self._loop.turn()
 
     def _one_left(self) -> None:
@@ -238,103 +270,39 @@ class Reactor:
         def rest() -> None:
             if server.at_endpoint is not None and server.at_endpoint.state is EndpointState.SERVING:
                 server.at_endpoint.rest()
-                server.strategy.retire(server.at_endpoint, lambda: None)
+                server.at_endpoint.strategy.retire(server.at_endpoint, lambda: None)
                 self._some_left = True
 
-        self._soon_on_loop(rest)
-
-    def _soon_on_loop(self, callback: Callable[[], object], timeout: float | None = None) -> bool:
-        """Any thread.  Have the loop do it, and wait until it has, or until ``run()`` ends.
-
-        Returns whether it was done.  On the loop's thread, and in a handler, nothing is waited for.
-        """
-        done: list[bool] = []
-        latch = Latch()
-
-        def do() -> None:
-            callback()
-            done.append(True)
-            latch.open()
-
-        self._on_loop.add(latch)
-        try:
-            self._loop.post(do)
-            if self._loop.running and not self._loop.leads():
-                latch.wait(timeout)
-        finally:
-            self._on_loop.discard(latch)
-        return bool(done)
+        self._errands.do(rest)
 
     # -- closing
 
     def close(self) -> None:
-        """Close the servers, in the order they were added, then the loop.  Does nothing the second time."""
+        """Close the servers, in the order they were added, then the loop.  Does nothing the second time.
+
+        Where a server's closing raises, the others and the loop are closed all the same, and then it is raised.
+        """
+        first: BaseException | None = None
         for endpoint in tuple(self._endpoints):
-            endpoint.server.server_close()
+            try:
+                endpoint.server.server_close()
+            except BaseException as error:  # it is raised below
+                if first is not None:
+                    log.error("closing %r: %r", endpoint.server, error, exc_info=error)
+                first = first or error
         if not self._loop.turning:
             self._loop.close()
+        if first is not None:
+            raise first
 
     def close_endpoint(self, endpoint: Endpoint, timeout: float | None) -> bool:
         """Any thread or handler.  Close one server's side of the loop; return whether all of it has ended.
 
-        Waits at most ``timeout`` seconds for the requests that still run, cuts them, and waits a little more.  On the
-        loop's own thread, and in a handler, the closing only begins here, and goes on as the loop turns.
+        See ``Closing.close()``.
         """
         if self._loop.closed:  # a forked child has left its parent's loop behind
             return True
-        me = get_ident()
-        ended = self._turn_until_closed(endpoint, timeout, me)
-        if not ended and not self._loop.leads() and not endpoint.runs_on(me):
-            if left := len(endpoint.live):  # else another thread that closes it has cut them
-                log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, left)
-            self._soon_on_loop(lambda: self._cut(endpoint), GRACE)
-            ended = self._turn_until_closed(endpoint, 2 * GRACE, me)
-            if not ended:
-                log.error("%r: %d requests cannot be ended: %r", endpoint.server, len(endpoint.live), endpoint.live)
-                ended = True  # what is left belongs to nobody now
-                try:
-                    with self._loop.led():
-                        endpoint.give_up()
-                except Busy:
-                    self._soon_on_loop(endpoint.give_up, GRACE)
-        if ended and endpoint in self._endpoints:
-            self._endpoints.remove(endpoint)
-            self._acting = [server for server in self._acting if server is not endpoint.server]
-        return ended
-
-    def _turn_until_closed(self, endpoint: Endpoint, timeout: float | None, me: int) -> bool:
-        loop = self._loop
-        if loop.leads():
-            endpoint.close()
-            return endpoint.ended
-        deadline = None if timeout is None else loop.clock() + timeout
-        while not endpoint.ended:
-            left = None if deadline is None else deadline - loop.clock()
-            if left is not None and left <= 0:
-                return False
-            try:
-                with loop.led():
-                    endpoint.close()
-                    if endpoint.runs_on(me):
-                        return False
-                    loop.turn(0 if endpoint.ended else left)
-            except Busy:
-                self._on_loop.add(endpoint.closed)
-                loop.post(endpoint.close)
-                if endpoint.runs_on(me):
-                    return False
-                if not loop.running:  # somebody's handle_request() looks by the way, and is gone in a moment
-                    endpoint.closed.wait(0.001)
-                elif endpoint.closed.wait(left) and not endpoint.ended:
-                    endpoint.closed.shut()  # opened by the end of run(): whoever waits has to turn the loop himself
-        return True
-
-    @staticmethod
-    def _cut(endpoint: Endpoint) -> None:
-        endpoint.cut()
-        if len(endpoint.strategy.endpoints) <= 1:  # nobody else's jobs
-            for job in endpoint.strategy.cut():
-                job.close()
+        return self._closing.close(endpoint, timeout)
 
     # -- in a forked child
 
@@ -346,9 +314,9 @@ class Reactor:
         self._host.abandon(*(server.socket for server in servers))
         with Reactor() as reactor:
             for server in servers:
-                server.become_alone(inner)
-                # One at a time: what is left in the queue is for the next worker, not behind this one's back.
-                reactor.add(server).at_endpoint.batch = 1
+                server.at_endpoint = server.in_reactor = None
+                server.run_by = inner
+                reactor.add(server).at_endpoint.serve_alone()
 
             def drain() -> None:
                 undo()

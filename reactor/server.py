@@ -10,18 +10,18 @@ import contextlib
 import os
 import socket
 import sys
-from _thread import LockType, RLock
+from _thread import RLock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reactor.connection import Connection
 from reactor.endpoint import Endpoint
-from reactor.errors import UsageError, ends_server
-from reactor.job import RequestJob, attempt
+from reactor.errors import UsageError
+from reactor.job import attempt
 from reactor.lifecycle import EndpointState
-from reactor.packet import Datagram, Packet, datagrams_of
+from reactor.packet import Datagram, datagrams_of
 from reactor.reactor import Reactor
 from reactor.sockets import UnixPath, bind, bind_unix
+from reactor.taking import DatagramTaker, StreamTaker, Taker, ours
 from strategies.contract import Strategy
 from strategies.inline import Inline
 
@@ -42,6 +42,20 @@ TYPE: Callable[[socket.socket], int] = socket.SocketType.type.__get__
 FOREIGN_ACCEPT_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
 
 
+class PrivateReactor(Reactor):
+    """The loop that a server has to itself, where nobody has added it to one."""
+
+
+def attach(server: Any) -> Endpoint:
+    """Any thread.  The server's place in a loop; a loop of its own where nobody has added it to one."""
+    if server.at_endpoint is None:
+        with ATTACHING:  # several threads may call handle_request() at once
+            if server.at_endpoint is None:
+                PrivateReactor().add(server)
+    endpoint: Endpoint = server.at_endpoint
+    return endpoint
+
+
 class BaseServer:
     """What all servers have in common; no socket yet.
 
@@ -58,26 +72,24 @@ class BaseServer:
     close_timeout: float | None = 30.0
     logger: Logger | None = None
 
-    #: What carries a request of this kind through a strategy.
-    job_class: ClassVar[type[RequestJob]] = Connection
+    #: How its requests are taken.
+    taken_by: ClassVar[type[Taker]] = Taker
 
     # State is here too, for classes whose constructor runs late, or twice.
     socket: Any = None
     at_endpoint: Endpoint | None = None
     in_reactor: Reactor | None = None
-    _strategy: Strategy | None = None
-    _private = False
-    _shutdown_requested = False
-    _error: OSError | None = None
+    _run_by: Strategy | None = None
+    _asked_to_stop = False
 
     def __init__(
         self, server_address: Any, RequestHandlerClass: Handler, *, strategy: Strategy | None = None
     ) -> None:
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
-        self._shutdown_requested = False  # a constructor that runs twice begins anew
+        self._asked_to_stop = False  # a constructor that runs twice begins anew
         if strategy is not None:
-            self.strategy = strategy
+            self.run_by = strategy
 
     def __enter__(self) -> Any:
         return self
@@ -89,20 +101,23 @@ class BaseServer:
         return f"<{type(self).__name__} at {getattr(self, 'server_address', None)!r}>"
 
     @property
-    def strategy(self) -> Strategy:
+    def run_by(self) -> Strategy:
         """Who runs the requests.  May be set until the server is used.  Raises UsageError for what is no strategy."""
-        if self._strategy is None:
+        if self._run_by is None:
             make = getattr(self, "make_strategy", Inline)
-            self._strategy = make()
-        return self._strategy
+            self._run_by = make()
+        return self._run_by
 
-    @strategy.setter
-    def strategy(self, strategy: Strategy) -> None:
+    @run_by.setter
+    def run_by(self, strategy: Strategy) -> None:
         if not isinstance(strategy, Strategy):
             raise UsageError(f"strategy={strategy!r}: pass a strategy object, such as ThreadPool(8) or Inline()")
         if self.at_endpoint is not None:
             raise UsageError(f"{self!r} is in use; choose its strategy before")
-        self._strategy = strategy
+        self._run_by = strategy
+
+    #: The name that users know.  Ours ask for ``run_by``, for a program may have a ``strategy`` of its own.
+    strategy = run_by
 
     # -- serving
 
@@ -117,16 +132,16 @@ class BaseServer:
 
         Raises what ``Reactor.run()`` raises; UsageError when the server was added to a reactor: run that.
         """
-        self.attach()
+        attach(self)
         reactor = self.in_reactor
-        if reactor is None or not self._private:
+        if not isinstance(reactor, PrivateReactor):
             raise UsageError(f"{self!r} was added to a reactor; call run() of that one")
-        if self._shutdown_requested:
+        if self._asked_to_stop:
             reactor.stop()
         try:
             reactor.run(poll_interval)
         finally:
-            self._shutdown_requested = False
+            self._asked_to_stop = False
             if self.at_endpoint is not None and self.at_endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
                 BaseServer.server_close(self)  # what it began; a subclass's has been called
 
@@ -136,26 +151,27 @@ class BaseServer:
         Does not wait where it would wait for itself: on the loop's own thread.  Before ``serve_forever()``, it makes
         the next one return at once.  In a reactor with other servers, only this one stops.
         """
-        self._shutdown_requested = True
+        self._asked_to_stop = True
         reactor = self.in_reactor
         if reactor is None:
             return
-        if self._private:
+        if isinstance(reactor, PrivateReactor):
             reactor.stop()
             reactor.wait()
         else:
             reactor.retire(self)
-            self._shutdown_requested = False
+            self._asked_to_stop = False
 
+    @ours
     def handle_request(self) -> None:
         """Wait for one request, at most ``timeout`` seconds, and process it; else call ``handle_timeout()``.
 
         For programs with a loop of their own: call it when ``fileno()`` is readable.  It calls ``get_request()``,
         ``verify_request()`` and ``process_request()``.
         """
-        endpoint = self.attach()
+        endpoint = attach(self)
         if endpoint.loop.leads():  # a turn of serve_forever(): the socket is readable
-            self._error = self.take()
+            endpoint.taker.in_turn()
             return
         if endpoint.loop.running:
             raise UsageError(f"{self!r} is being served by another thread already")
@@ -164,9 +180,10 @@ class BaseServer:
             timeout = self.timeout
         elif self.timeout is not None:
             timeout = min(timeout, self.timeout)
-        if not endpoint.serve_one(timeout):
+        if not endpoint.one_by_one.serve(timeout):
             self.handle_timeout()
 
+    @ours
     def service_actions(self) -> None:
         """Called after every turn of the loop, and at least every ``poll_interval``.  Does nothing here."""
 
@@ -185,8 +202,7 @@ class BaseServer:
         elif reactor.close_endpoint(endpoint, self.close_timeout):
             self.close_listener()
             self.at_endpoint = self.in_reactor = None
-            if self._private:
-                self._private = False
+            if isinstance(reactor, PrivateReactor):
                 reactor.close()
 
     def close_listener(self) -> None:
@@ -194,6 +210,7 @@ class BaseServer:
 
     # -- the classic hooks
 
+    @ours
     def get_request(self) -> tuple[Any, Any]:
         """Take a request off the socket; return it and the client's address."""
         raise UsageError(f"{type(self).__name__} has to define get_request()")
@@ -204,13 +221,13 @@ class BaseServer:
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
-        endpoint = self.at_endpoint or self.attach()
-        if not endpoint.direct:
-            endpoint.admit(self.job_class(self, request, client_address))
-            return
-        handler = attempt(self, request, client_address, self.finish_request, request, client_address)
-        if handler is not None:
-            endpoint.go_on(Connection(self, request, client_address), handler)
+        endpoint = self.at_endpoint or attach(self)
+        if endpoint.direct and getattr(self.RequestHandlerClass, "speaks_first", True):
+            handler = attempt(self, request, client_address, self.finish_request, request, client_address)
+            if handler is not None:
+                endpoint.go_on(request, client_address, handler)
+        else:
+            endpoint.admit(request, client_address)
 
     def finish_request(self, request: Any, client_address: Any) -> Any:
         """Make an instance of ``RequestHandlerClass`` and have it work.
@@ -249,101 +266,6 @@ class BaseServer:
             sys.stdout.write(report)
             sys.stdout.flush()
 
-    # -- for the endpoint
-
-    def attach(self) -> Endpoint:
-        """The server's place in a loop; a loop of its own where nobody has added it to one."""
-        if self.at_endpoint is None:
-            with ATTACHING:  # several threads may call handle_request() at once
-                if self.at_endpoint is None:
-                    self._private = True
-                    Reactor().add(self)
-        assert self.at_endpoint is not None
-        return self.at_endpoint
-
-    @property
-    def acts(self) -> bool:
-        """Whether ``service_actions()`` does anything."""
-        return overrides(self, "service_actions", BaseServer)
-
-    def begin_batches(self) -> bool:
-        """Prepare to be asked for requests until there are none; False: one at a time, each when one is there."""
-        return False
-
-    def end_batches(self) -> None:
-        """Undo ``begin_batches()``."""
-
-    def taker(self) -> Callable[[], OSError | None]:
-        """How the loop takes one request: ``take()``, or a ``handle_request()`` that the user has defined."""
-        return self._take_by_request if self.serves_by_request() else self.take
-
-    def serves_by_request(self) -> bool:
-        """Whether the user has defined ``handle_request()``, which is then called for each request that is there."""
-        return overrides(self, "handle_request", BaseServer)
-
-    def _take_by_request(self) -> OSError | None:
-        self._error = None
-        self.handle_request()
-        return self._error
-
-    def take(self) -> OSError | None:
-        """Take one request and process it: get, verify, process.  Returns the OSError that ``get_request()`` raised."""
-        try:
-            request, client_address = self.get_request()
-        except OSError as error:
-            return error
-        self._admit(request, client_address)
-        return None
-
-    def take_waiting(self, one_taker: LockType, is_there: Callable[[float], bool]) -> bool:
-        """As ``take()``, beside other threads that do the same; False when another was quicker to take the request.
-
-        one_taker  held while the request is taken, so that nobody is caught in ``accept()`` with nothing to accept
-        is_there   tells within so many seconds whether there is a request
-        """
-        with one_taker:
-            if not is_there(0):
-                return False
-            try:
-                request, client_address = self.get_request()
-            except OSError:  # the client came and went
-                return True
-        self._admit(request, client_address)
-        return True
-
-    def _admit(self, request: Any, client_address: Any) -> None:
-        """Verify a request, and process it or shut it down."""
-        try:
-            if self.verify_request(request, client_address):
-                self.process_request(request, client_address)
-            else:
-                self.shutdown_request(request)
-        except Exception as error:
-            if ends_server(error):
-                raise
-            try:
-                self.handle_error(request, client_address)
-            finally:
-                self._close_unowned(request)
-        except BaseException as error:
-            if not ends_server(error):  # else a job had the request, and has closed it
-                self._close_unowned(request)
-            raise
-
-    def _close_unowned(self, request: Any) -> None:
-        """Close a request that no job took over, and nobody has closed."""
-        if self.at_endpoint is not None and self.at_endpoint.owns(request):
-            return
-        fileno = getattr(request, "fileno", None)
-        if fileno is None or fileno() >= 0:
-            self.shutdown_request(request)
-
-    def become_alone(self, inner: Strategy) -> None:
-        """Forked worker.  Forget the parent's loop, and be served by ``inner``."""
-        self.at_endpoint = self.in_reactor = None
-        self._private = False
-        self.strategy = inner
-
 
 class TCPServer(BaseServer):
     """A stream server over TCP.
@@ -363,7 +285,7 @@ class TCPServer(BaseServer):
     allow_reuse_address: bool = False
     allow_reuse_port: bool = False
 
-    _timeout_before: tuple[socket.socket, float | None] | None = None
+    taken_by: ClassVar[type[Taker]] = StreamTaker
 
     def __init__(
         self,
@@ -374,7 +296,9 @@ class TCPServer(BaseServer):
         strategy: Strategy | None = None,
     ) -> None:
         super().__init__(server_address, RequestHandlerClass, strategy=strategy)
-        self.address_family = self.family_of(server_address)
+        host = server_address[0] if isinstance(server_address, tuple) and server_address else ""
+        if self.address_family == socket.AF_INET and ":" in str(host):
+            self.address_family = socket.AF_INET6
         self.socket: socket.socket = socket.socket(self.address_family, self.socket_type)
         if bind_and_activate:
             try:
@@ -383,12 +307,6 @@ class TCPServer(BaseServer):
             except BaseException:
                 self.server_close()
                 raise
-
-    def family_of(self, address: Any) -> int:
-        """The address family to use for an address: what the class says, but a colon in the host means IPv6."""
-        if self.address_family == socket.AF_INET and isinstance(address, tuple) and ":" in str(address[0]):
-            return socket.AF_INET6
-        return self.address_family
 
     def server_bind(self) -> None:
         """Bind the socket, and learn the address that was bound."""
@@ -406,6 +324,7 @@ class TCPServer(BaseServer):
     def close_listener(self) -> None:
         self.socket.close()
 
+    @ours
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection; return the new socket and the client's address."""
         listener = self.socket
@@ -430,44 +349,27 @@ class TCPServer(BaseServer):
     def close_request(self, request: Any) -> None:
         request.close()
 
-    def begin_batches(self) -> bool:
-        plain = type(self.socket) is socket.socket
-        if not plain or overrides(self, "get_request", TCPServer):
-            return False
-        self._timeout_before = self.socket, self.socket.gettimeout()
-        self.socket.setblocking(False)
-        return not self.serves_by_request()
-
-    def end_batches(self) -> None:
-        before, self._timeout_before = self._timeout_before, None
-        if before is not None:
-            listener, timeout = before  # the program may have put another in its place
-            with contextlib.suppress(OSError):  # closed meanwhile
-                listener.settimeout(timeout)
-
-    def become_alone(self, inner: Strategy) -> None:
-        super().become_alone(inner)
-        # The mode belongs to the one socket that all workers share: it is set once, and no worker takes it back.
-        self.socket.setblocking(False)
-
 
 class UDPServer(TCPServer):
     """A datagram server over UDP.
 
     max_packet_size  bytes of a packet that are taken; longer ones are cut, and say so
+    receive_flags    flags for recvfrom(2); the loop sets MSG_DONTWAIT while it takes packets until there are none
     """
 
     socket_type = socket.SOCK_DGRAM
     max_packet_size: int = 8192
-    job_class = Packet
+    receive_flags: int = 0
 
-    _receive_flags = 0
+    taken_by = DatagramTaker
+
     _datagram: type[Datagram] = Datagram
 
+    @ours
     def get_request(self) -> tuple[Any, Any]:
         """Receive a packet; return a Datagram and the client's address."""
         limit, sock = self.max_packet_size, self.socket
-        data, address = sock.recvfrom(limit + 1, self._receive_flags)
+        data, address = sock.recvfrom(limit + 1, self.receive_flags)
         datagram = self._datagram
         if datagram.socket is not sock:
             datagram = self._datagram = datagrams_of(sock)
@@ -486,35 +388,22 @@ class UDPServer(TCPServer):
     def close_request(self, request: Any) -> None:
         """Nothing to do: a packet is not closed."""
 
-    def begin_batches(self) -> bool:
-        # Not setblocking(): answers leave by the same socket, and they may have to wait for room.
-        if overrides(self, "get_request", UDPServer) or type(self.socket) is not socket.socket:
-            return False
-        self._receive_flags = socket.MSG_DONTWAIT
-        return not self.serves_by_request()
-
-    def end_batches(self) -> None:
-        self._receive_flags = 0
-
-    def become_alone(self, inner: Strategy) -> None:
-        BaseServer.become_alone(self, inner)
-
 
 class _UnixServer(TCPServer):
     """A server at a path: a stale one is replaced, a live one refused, and ours is removed at the end."""
 
     address_family = socket.AF_UNIX
-    _path: UnixPath | None = None
+    _bound: UnixPath | None = None
 
     def server_bind(self) -> None:
         address = self.server_address
-        self._path = bind_unix(self.socket, os.fspath(address) if isinstance(address, os.PathLike) else address)
+        self._bound = bind_unix(self.socket, os.fspath(address) if isinstance(address, os.PathLike) else address)
         self.server_address = self.socket.getsockname()
 
     def close_listener(self) -> None:
-        if self._path is not None:
-            self._path.remove()
-            self._path = None
+        if self._bound is not None:
+            self._bound.remove()
+            self._bound = None
         super().close_listener()
 
 
@@ -524,8 +413,3 @@ class UnixStreamServer(_UnixServer):
 
 class UnixDatagramServer(_UnixServer, UDPServer):
     """A datagram server at a Unix path."""
-
-
-def overrides(server: Any, name: str, *ours: type) -> bool:
-    """Whether a method is the user's own: from a subclass, or set on the object."""
-    return name in vars(server) or all(getattr(type(server), name) is not getattr(cls, name) for cls in ours)

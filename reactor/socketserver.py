@@ -11,9 +11,7 @@ names that programs lean on exist, and setting ``_BaseServer__shutdown_request``
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import os
 import selectors
 import socket
@@ -21,32 +19,24 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import Any, BinaryIO, cast
+from typing import Any, ClassVar, cast
 
-from reactor.job import RequestJob
+from reactor.classic import ClassicDatagramTaker, ClassicJob, ClassicStreamTaker, ClassicTaker
+from reactor.classichandlers import BaseRequestHandler, ClassicWriter, DatagramRequestHandler, StreamRequestHandler
+from reactor.dependents import dependents
 from reactor.latch import Latch
-from reactor.lifecycle import EndpointState, RequestState, move
-from reactor.neighbours import neighbour
-from reactor.packet import Datagram
+from reactor.lifecycle import EndpointState
 from reactor.server import BaseServer as NativeServer
+from reactor.server import PrivateReactor, attach
 from reactor.server import TCPServer as NativeTCPServer
 from reactor.server import UDPServer as NativeUDPServer
-from reactor.server import overrides
+from reactor.taking import Taker, ours
 from strategies.contract import Strategy
 from strategies.forking import ForkPerRequest
 from strategies.forkingmixin import ForkingMixIn as NativeForkingMixIn
 from strategies.inline import Inline
 from strategies.perrequest import ThreadPerRequest
 from strategies.threadingmixin import ThreadingMixIn as NativeThreadingMixIn
-
-neighbour("handlers")
-
-from handlers.base import BaseRequestHandler as NativeHandler  # noqa: E402  # the check above has to come first
-from handlers.datagram import DatagramRequestHandler as NativeDatagramHandler  # noqa: E402
-from handlers.stream import SocketWriter  # noqa: E402
-from handlers.stream import StreamRequestHandler as NativeStreamHandler  # noqa: E402
 
 __all__ = [
     "BaseRequestHandler",
@@ -72,50 +62,7 @@ __all__ = [
 
 # Private there, and yet programs that bring a serve_forever() or a handler's setup() of their own reach for them.
 _ServerSelector = selectors.PollSelector
-_SocketWriter = SocketWriter
-
-
-class ClassicJob(RequestJob):
-    """A request whose closing is the business of the server's own methods: what a subclass keeps stays open.
-
-    taken  whether ``process_request()`` has handed it on; until then it is for the caller to shut the request
-    """
-
-    __slots__ = ("taken",)
-
-    def __init__(self, server: Any, request: Any, client_address: Any) -> None:
-        super().__init__(server, request, client_address)
-        self.taken = False
-
-    def run(self) -> None:
-        """Worker thread or child.  ``process_request_thread()``, or what stands for it."""
-        move(self, RequestState.RUNNING)
-        self.thread = threading.get_ident()
-        try:
-            self.server.run_request(self.request, self.client_address)
-        finally:
-            self.thread = None
-            move(self, RequestState.CLOSED)
-            self.settle(self)
-
-    def close(self) -> None:
-        if self.taken:
-            super().close()
-        else:
-            move(self, RequestState.CLOSED)
-            self.settle(self)
-
-    def leave(self) -> None:
-        super().leave()
-        self.server.close_request(self.request)
-
-    def cut(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # closed meanwhile, or a datagram
-            self.request.shutdown(socket.SHUT_RDWR)
-
-    def holds(self) -> Sequence[Any]:
-        parts = self.request if isinstance(self.request, tuple) else (self.request,)
-        return [part for part in parts if hasattr(part, "fileno")]
+_SocketWriter = ClassicWriter
 
 
 class ShutDown:
@@ -140,11 +87,35 @@ class ShutDown:
         return self._latch.wait(timeout)
 
 
+def finish_and_shut_down(server: Any, request: Any, client_address: Any) -> None:
+    """On a thread or in a child: finish the request, report what it raises, and shut it down."""
+    try:
+        server.finish_request(request, client_address)
+    except Exception:  # noqa: BLE001  # the second door
+        server.handle_error(request, client_address)
+    finally:
+        server.shutdown_request(request)
+
+
 class BaseServer(NativeServer):
     """As ``socketserver.BaseServer``.  ``strategy`` is accepted too, as a keyword."""
 
     close_timeout = None
+    taken_by: ClassVar[type[Taker]] = ClassicTaker
     __shut_down: Any = None
+    __own_strategy: Any = None
+
+    @property
+    def strategy(self) -> Any:
+        """Who runs the requests; or what the program has put here, if that is no strategy of ours."""
+        return self.run_by if self.__own_strategy is None else self.__own_strategy
+
+    @strategy.setter
+    def strategy(self, strategy: Any) -> None:
+        if isinstance(strategy, Strategy):
+            self.run_by = strategy
+        else:
+            self.__own_strategy = strategy
 
     def make_strategy(self) -> Strategy:
         """What no mix-in before this class has chosen: the order of bases decides, as it does there."""
@@ -167,17 +138,17 @@ class BaseServer(NativeServer):
 
     @property
     def __shutdown_request(self) -> bool:
-        return self._shutdown_requested
+        return self._asked_to_stop
 
     @__shutdown_request.setter
     def __shutdown_request(self, value: bool) -> None:
-        self._shutdown_requested = bool(value)
+        self._asked_to_stop = bool(value)
         if value and self.in_reactor is not None:
-            if self._private:
+            if isinstance(self.in_reactor, PrivateReactor):
                 self.in_reactor.stop()
             else:
                 self.in_reactor.retire(self)
-                self._shutdown_requested = False
+                self._asked_to_stop = False
 
     # -- serving
 
@@ -193,11 +164,11 @@ class BaseServer(NativeServer):
         self.__is_shut_down.clear()
         try:
             # A shutdown() that came before this thread did, and a server_close() after it, are no mistake.
-            if self.at_endpoint is not None or not self._shutdown_requested:
+            if self.at_endpoint is not None or not self._asked_to_stop:
                 self._check_open()
                 super().serve_forever(poll_interval)
         finally:
-            self._shutdown_requested = False
+            self._asked_to_stop = False
             self.__is_shut_down.set()
 
     def _check_open(self) -> None:
@@ -217,12 +188,12 @@ class BaseServer(NativeServer):
     def handle_request(self) -> None:
         """Wait for one request, at most ``timeout`` seconds, and process it; else call ``handle_timeout()``."""
         self._check_open()
-        endpoint = self.attach()
+        endpoint = attach(self)
         if endpoint.state is EndpointState.RESTING:
             super().handle_request()
             return
         # serve_forever() is on its way, on this thread or on another: wait beside it.
-        before = getattr(self, "_timeout_before", None)
+        before = getattr(endpoint.taker, "timeout_before", None)
         patience = (before[1] if before else self.socket.gettimeout(), self.timeout)
         with _ServerSelector() as selector:
             selector.register(self, selectors.EVENT_READ)
@@ -231,31 +202,14 @@ class BaseServer(NativeServer):
             else:
                 self.handle_timeout()
 
-    def serves_by_request(self) -> bool:
-        return False
-
-    def take(self) -> OSError | None:
-        self._error = None
-        self._handle_request_noblock()
-        return self._error
-
-    def take_waiting(self, one_taker: threading.Lock, is_there: Callable[[float], bool]) -> bool:
-        self.take()
-        return True
-
-    def begin_batches(self) -> bool:
-        return self.may_batch() and super().begin_batches()
-
-    def may_batch(self) -> bool:
-        """Whether several requests may be taken in one turn.  ``service_actions()`` is called after each."""
-        return not self.acts and not overrides(self, "_handle_request_noblock", BaseServer)
-
+    @ours
     def _handle_request_noblock(self) -> None:
         """Handle one request; the socket is readable."""
         try:
             request, client_address = self.get_request()
         except OSError as error:
-            self._error = error
+            if self.at_endpoint is not None:
+                self.at_endpoint.taker.error = error
             return
         if not self.verify_request(request, client_address):
             self.shutdown_request(request)
@@ -269,33 +223,23 @@ class BaseServer(NativeServer):
             self.shutdown_request(request)
             raise
 
+    @ours
     def process_request(self, request: Any, client_address: Any) -> None:
         """Finish the request and shut it down: here, unless a strategy does it elsewhere."""
         handler = self.RequestHandlerClass
         while isinstance(handler, functools.partial):
             handler = handler.func
         if not getattr(handler, "constructor_runs", True):  # written for the native servers
-            super().process_request(self.native_request(request), client_address)
-        elif isinstance(self.strategy, Inline):
+            super().process_request(attach(self).taker.native_request(request), client_address)
+        elif isinstance(self.run_by, Inline):
             self.finish_request(request, client_address)
             self.shutdown_request(request)
         else:
-            job = ClassicJob(self, request, client_address)
-            self.attach().admit(job)
+            # What the program has defined, where it is a ThreadingMixIn's.
+            work = getattr(self, "process_request_thread", functools.partial(finish_and_shut_down, self))
+            job = ClassicJob(self, request, client_address, work)
+            attach(self).admit_job(job)
             job.taken = True
-
-    def native_request(self, request: Any) -> Any:
-        """The request as a handler of the native servers expects it."""
-        return request
-
-    def run_request(self, request: Any, client_address: Any) -> None:
-        """On a thread or in a child: finish the request, report what it raises, and shut it down."""
-        try:
-            self.finish_request(request, client_address)
-        except Exception:  # noqa: BLE001  # the second door
-            self.handle_error(request, client_address)
-        finally:
-            self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print the traceback to standard error, and go on."""
@@ -308,6 +252,8 @@ class BaseServer(NativeServer):
 class TCPServer(BaseServer, NativeTCPServer):
     """As ``socketserver.TCPServer``."""
 
+    taken_by: ClassVar[type[Taker]] = ClassicStreamTaker
+
     def __init__(
         self,
         server_address: Any,
@@ -318,7 +264,7 @@ class TCPServer(BaseServer, NativeTCPServer):
     ) -> None:
         BaseServer.__init__(self, server_address, RequestHandlerClass)
         if strategy is not None:
-            self.strategy = strategy
+            self.run_by = strategy
         self.socket = socket.socket(self.address_family, self.socket_type)
         if bind_and_activate:
             try:
@@ -350,28 +296,17 @@ class TCPServer(BaseServer, NativeTCPServer):
 class UDPServer(TCPServer, NativeUDPServer):
     """As ``socketserver.UDPServer``."""
 
+    taken_by = ClassicDatagramTaker
     server_activate = NativeUDPServer.server_activate
     shutdown_request = NativeUDPServer.shutdown_request
     close_request = NativeUDPServer.close_request
 
+    @ours
     def get_request(self) -> tuple[Any, Any]:
         """Receive a packet: ``((data, socket), client_address)``."""
-        flags = (self._receive_flags,) if self._receive_flags else ()  # what a program made need not know any
+        flags = (self.receive_flags,) if self.receive_flags else ()  # what a program made need not know any
         data, client_address = self.socket.recvfrom(self.max_packet_size, *flags)
         return (data, self.socket), client_address
-
-    def native_request(self, request: Any) -> Datagram:
-        data, receiver = request
-        packet = Datagram(data)
-        packet.socket = receiver
-        return packet
-
-    def begin_batches(self) -> bool:
-        plain = type(self.socket) is socket.socket and not overrides(self, "get_request", UDPServer)
-        if not plain or not self.may_batch():
-            return False
-        self._receive_flags = socket.MSG_DONTWAIT
-        return True
 
 
 class ThreadingMixIn(NativeThreadingMixIn):
@@ -392,10 +327,7 @@ class ThreadingMixIn(NativeThreadingMixIn):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """On the new thread: finish the request, report what it raises, and shut it down."""
-        BaseServer.run_request(cast(BaseServer, self), request, client_address)
-
-    def run_request(self, request: Any, client_address: Any) -> None:
-        self.process_request_thread(request, client_address)
+        finish_and_shut_down(self, request, client_address)
 
     def server_close(self) -> None:
         strategy = self._per_request()
@@ -409,7 +341,7 @@ class ThreadingMixIn(NativeThreadingMixIn):
         return [] if strategy is None else list(strategy.threads)
 
     def _per_request(self) -> ThreadPerRequest | None:
-        strategy: Strategy = self.strategy  # type: ignore[attr-defined]
+        strategy: Strategy = self.run_by  # type: ignore[attr-defined]
         return strategy if isinstance(strategy, ThreadPerRequest) else None
 
 
@@ -446,6 +378,7 @@ class ForkingMixIn(NativeForkingMixIn):
 
     active_children = Unset(_active_children, _keep_own_children)
 
+    @ours
     def collect_children(self, *, blocking: bool = False) -> None:
         """Look after children that have ended; with ``blocking``, wait for all of them."""
         strategy = self._per_request()
@@ -464,18 +397,12 @@ class ForkingMixIn(NativeForkingMixIn):
     def handle_timeout(self) -> None:
         self.collect_children()
 
+    @ours
     def service_actions(self) -> None:
         """Look after children that have ended.  Ours are looked after by the loop, so it is called for others only."""
         self.collect_children()
 
-    @property
-    def acts(self) -> bool:
-        return (
-            overrides(self, "service_actions", BaseServer, ForkingMixIn)
-            or overrides(self, "collect_children", ForkingMixIn)
-            or overrides(self, "process_request", ForkingMixIn)  # which may fork by itself
-        )
-
+    @ours
     def process_request(self, request: Any, client_address: Any) -> None:
         """Fork a child for the request."""
         strategy = self._per_request()
@@ -492,7 +419,7 @@ class ForkingMixIn(NativeForkingMixIn):
             self.collect_children(blocking=self.block_on_close)
 
     def _per_request(self) -> ForkPerRequest | None:
-        strategy: Strategy = self.strategy  # type: ignore[attr-defined]
+        strategy: Strategy = self.run_by  # type: ignore[attr-defined]
         return strategy if isinstance(strategy, ForkPerRequest) else None
 
 
@@ -540,55 +467,6 @@ class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
     """As ``socketserver.ForkingUnixDatagramServer``."""
 
 
-class BaseRequestHandler(NativeHandler):
-    """As ``socketserver.BaseRequestHandler``: the constructor does the work."""
-
-    constructor_runs = True
-
-    def __init__(self, request: Any, client_address: Any, server: Any) -> None:
-        super().__init__(request, client_address, server)
-        self.setup()
-        try:
-            self.handle()
-        finally:
-            self.finish()
-
-
-class StreamRequestHandler(BaseRequestHandler, NativeStreamHandler):
-    """As ``socketserver.StreamRequestHandler``: ``rfile`` and ``wfile`` come from ``connection.makefile()``."""
-
-    def setup(self) -> None:
-        self.connection = self.request
-        if self.timeout is not None:
-            self.connection.settimeout(self.timeout)
-        if self.disable_nagle_algorithm:
-            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.rfile = cast(BinaryIO, self.connection.makefile("rb", self.rbufsize))
-        if self.wbufsize == 0:
-            self.wfile = cast(BinaryIO, SocketWriter(self.connection))
-        else:
-            self.wfile = cast(BinaryIO, self.connection.makefile("wb", self.wbufsize))
-
-    def finish(self) -> None:
-        if not self.wfile.closed:
-            with contextlib.suppress(OSError):  # the client has gone, and there is nobody to tell
-                self.wfile.flush()
-        self.wfile.close()
-        self.rfile.close()
-
-
-class DatagramRequestHandler(BaseRequestHandler, NativeDatagramHandler):
-    """As ``socketserver.DatagramRequestHandler``: the request is a pair of data and socket."""
-
-    def setup(self) -> None:
-        self.packet, self.socket = self.request
-        self.rfile = io.BytesIO(self.packet)
-        self.wfile = io.BytesIO()
-
-    def finish(self) -> None:
-        self.socket.sendto(self.wfile.getvalue(), self.client_address)
-
-
 def install() -> None:
     """Put this module in the place of ``socketserver``, for what is imported from now on.
 
@@ -608,20 +486,3 @@ def install() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def dependents(original: ModuleType) -> list[str]:
-    """The names of the modules that hold ``original``, one of its classes or a subclass of one."""
-    classes = (value for value in vars(original).values() if isinstance(value, type))
-    theirs = {cls for cls in classes if cls.__module__ == "socketserver"}
-
-    def held(value: Any) -> bool:
-        if isinstance(value, type):
-            return not theirs.isdisjoint(value.__mro__)
-        return value is original
-
-    return sorted(
-        name
-        for name, module in tuple(sys.modules.items())
-        if module is not original and any(map(held, tuple(getattr(module, "__dict__", {}).values())))
-    )

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from reactor import Reactor
+from reactor.server import attach
 
 DEADLINE = 10.0  # seconds for anything that should happen at once: long for a loaded machine
 
@@ -28,7 +29,7 @@ class Serving:
         turned = threading.Event()
         served = self.served
         if not isinstance(served, Reactor):
-            served.attach()
+            attach(served)
         reactor = served if isinstance(served, Reactor) else served.in_reactor
         reactor.post(turned.set)
         self.thread.start()

@@ -465,7 +465,7 @@ def test_a_thread_that_waits_for_its_client_is_cut_at_close():
 
 @pytest.mark.logs(r"cutting 2 requests that run on", r"1 requests cannot be ended")
 def test_a_thread_that_never_comes_back_does_not_hold_up_the_close(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("reactor.reactor.GRACE", 0.05)
+    monkeypatch.setattr("reactor.closing.GRACE", 0.05)
     with Hold() as hold:
         pool = ThreadPool(1, queue=1)
         server = TCPServer(("127.0.0.1", 0), held_by(hold), strategy=pool)

@@ -13,6 +13,7 @@ import pytest
 
 from handlers import PARK, StreamRequestHandler, TurnHandler
 from reactor import TCPServer
+from reactor.server import attach
 from strategies import ForkPerRequest, Inline, ThreadPool
 from tests.answers import Upper
 from tests.clients import ask, connected
@@ -84,7 +85,7 @@ def test_a_parked_connection_that_is_reset_ends_at_once(strategy: Any) -> None:
         assert client.recv(10) == b"A"
         reset(client)
         assert server.shut.acquire(timeout=DEADLINE)
-        assert not server.attach().live
+        assert not attach(server).live
 
 
 @pytest.mark.parametrize("strategy", [Inline, lambda: ThreadPool(2)])
@@ -130,7 +131,7 @@ def test_a_thousand_silent_clients_are_parked_and_go_at_once() -> None:
             client.close()
         for _ in clients:
             assert server.shut.acquire(timeout=DEADLINE)
-        assert not server.attach().live
+        assert not attach(server).live
         assert ask(server, b"x").startswith(b"X")
 
 
@@ -210,7 +211,7 @@ def test_a_close_while_the_loop_ends_still_ends_every_thread() -> None:
         closer = threading.Thread(target=server.server_close)
         closer.start()
         deadline = time.monotonic() + DEADLINE
-        while not reactor._on_loop and closer.is_alive() and time.monotonic() < deadline:
+        while not reactor._errands._latches and closer.is_alive() and time.monotonic() < deadline:
             os.sched_yield()
         reactor.stop()
         assert reactor.wait(DEADLINE)

@@ -22,6 +22,7 @@ from tests.serving import DEADLINE, Serving
 
 PROGRAM = r"""
 import os, resource, socket, sys, threading, time
+from reactor.server import attach
 from handlers import TurnHandler, PARK
 from reactor import TCPServer
 from strategies import Inline, ThreadPool
@@ -48,7 +49,7 @@ for client in kept:
     client.sendall(b"x")
 # The server runs out now, with clients in the kernel's queue.
 deadline = time.monotonic() + 10
-while len(server.attach().live) < 25 and time.monotonic() < deadline:
+while len(attach(server).live) < 25 and time.monotonic() < deadline:
     time.sleep(0.01)
 cpu = time.process_time()
 time.sleep(0.5)

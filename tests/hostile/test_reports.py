@@ -19,6 +19,7 @@ from tests.serving import DEADLINE, Serving
 ROOT = str(Path(__file__).parents[2])
 PROGRAM = """
 import os, resource, sys
+from reactor.server import attach
 from handlers import BaseRequestHandler
 from reactor import TCPServer
 from strategies import Inline, ThreadPool
@@ -28,7 +29,7 @@ class Raises(BaseRequestHandler):
         raise ValueError("told")
 
 server = TCPServer(("127.0.0.1", 0), Raises, strategy={strategy})
-server.attach()
+attach(server)
 assert not {{"logging", "traceback"}} & set(sys.modules)
 used = len(os.listdir("/proc/self/fd")) - 1  # the listing needs one itself
 resource.setrlimit(resource.RLIMIT_NOFILE, (used + {spare}, 1024))

@@ -17,6 +17,7 @@ from reactor import Reactor, TCPServer
 from reactor.errors import UsageError
 from reactor.loop import Busy, Loop
 from reactor.poller import SelectorPoller, best_poller
+from reactor.server import attach
 from tests.answers import Upper
 from tests.pairs import pair
 from tests.serving import DEADLINE, Serving
@@ -309,7 +310,7 @@ def test_a_deadline_beyond_what_epoll_can_count(loop: Loop) -> None:
 def test_an_idle_loop_does_not_wake_up() -> None:
     server = TCPServer(("127.0.0.1", 0), Upper)
     with server, Serving(server), socket.create_connection(server.server_address) as client:
-        loop = server.attach().loop
+        loop = attach(server).loop
         client.sendall(b"x")
         client.shutdown(socket.SHUT_WR)
         assert client.recv(10) == b"X"

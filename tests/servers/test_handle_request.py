@@ -13,6 +13,7 @@ import pytest
 
 from handlers import PARK, TurnHandler
 from reactor import Reactor, TCPServer, UDPServer, UsageError
+from reactor.server import PrivateReactor
 from strategies import ForkPerRequest, Inline, Prefork, Strategy, ThreadPerRequest, ThreadPool
 from tests.answers import Upper, UpperPacket, Whereabouts, here
 from tests.clients import ask, connected, hear, say
@@ -169,13 +170,13 @@ def test_first_used_by_several_threads_at_once(monkeypatch: pytest.MonkeyPatch):
     # The race: two threads find that the server has no loop yet, and make it one each.
     makers = threading.Barrier(2)
 
-    class Slow(Reactor):
+    class Slow(PrivateReactor):
         def __init__(self) -> None:
             with contextlib.suppress(threading.BrokenBarrierError):
                 makers.wait(0.1)
             super().__init__()
 
-    monkeypatch.setattr("reactor.server.Reactor", Slow)
+    monkeypatch.setattr("reactor.server.PrivateReactor", Slow)
     with TCPServer(("127.0.0.1", 0), Upper) as server:
         threads = [threading.Thread(target=server.handle_request) for _ in range(2)]
         for thread in threads:

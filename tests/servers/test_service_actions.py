@@ -6,6 +6,7 @@ import threading
 import time
 
 from reactor import Reactor, TCPServer
+from reactor.server import attach
 from tests.answers import Upper
 from tests.clients import ask
 from tests.serving import DEADLINE, Serving
@@ -77,7 +78,7 @@ def test_every_server_of_a_reactor():
 
 def test_nobody_who_does_not_define_it_is_woken():
     with TCPServer(("127.0.0.1", 0), Upper) as server, Serving(server, 0.001) as serving:
-        loop = server.attach().loop
+        loop = attach(server).loop
         turns = loop.turns
         serving.thread.join(0.05)
         assert loop.turns == turns
