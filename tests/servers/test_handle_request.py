@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import select
 import threading
 import time
@@ -13,10 +14,12 @@ import pytest
 
 from handlers import PARK, TurnHandler
 from reactor import Reactor, TCPServer, UDPServer, UsageError
+from reactor.listener import REST
 from reactor.server import PrivateReactor
 from strategies import ForkPerRequest, Inline, Prefork, Strategy, ThreadPerRequest, ThreadPool
-from tests.answers import Upper, UpperPacket, Whereabouts, here
+from tests.answers import Upper, UpperPacket, Whereabouts, held_by, here
 from tests.clients import ask, connected, hear, say
+from tests.hold import Hold
 from tests.kinds import KINDS, make
 from tests.serving import DEADLINE, Serving
 
@@ -144,6 +147,72 @@ def test_by_several_threads_one_request_each(make_strategy: type[Strategy]):
             thread.join(DEADLINE)
             assert not thread.is_alive()
         assert server.timed_out == 3
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+def test_by_several_threads_with_a_child_each():
+    # The race: a child's sentinel is watched by the thread that forked it, while another turns the loop by the way.
+    rounds, threads = 5, 4
+    with TCPServer(("127.0.0.1", 0), Upper, strategy=ForkPerRequest()) as server:
+        for _ in range(rounds):
+            callers = [threading.Thread(target=server.handle_request) for _ in range(threads)]
+            for caller in callers:
+                caller.start()
+            assert [ask(server, b"abc") for _ in callers] == [b"ABC"] * threads
+            for caller in callers:
+                caller.join(DEADLINE)
+                assert not caller.is_alive()
+
+
+def test_a_strategy_is_asked_under_the_lead():
+    # What it does to the loop (a watch, a timer) meets no other thread's turn.
+    leading = []
+
+    class Asked(Strategy):
+        def submit(self, job):
+            leading.append(server.at_endpoint.loop.leads())
+            return job
+
+    with TCPServer(("127.0.0.1", 0), Upper, strategy=Asked()) as server:
+        assert ask(server, b"abc", server.handle_request) == b"ABC"
+    assert leading == [True]
+
+
+def test_server_close_waits_for_one_that_runs_in_another_thread():
+    with Hold() as hold:
+        server = TCPServer(("127.0.0.1", 0), held_by(hold))
+        with connected(server) as client:
+            serving = threading.Thread(target=server.handle_request)
+            serving.start()
+            hold.wait_entered()
+            closing = threading.Thread(target=server.server_close)
+            closing.start()
+            closing.join(0.05)
+            assert closing.is_alive(), "a request still runs"
+            hold.release()
+            say(client, b"abc")
+            assert hear(client) == b"ABC"
+            closing.join(DEADLINE)
+            assert not closing.is_alive()
+            serving.join(DEADLINE)
+
+
+@pytest.mark.logs("cannot accept")
+def test_out_of_descriptors_it_rests(caplog: pytest.LogCaptureFixture):
+    tries = []
+
+    class Exhausted(TCPServer):
+        def get_request(self):
+            tries.append(1)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    with Exhausted(("127.0.0.1", 0), Upper) as server, connected(server):
+        began = time.monotonic()
+        for _ in range(3):  # a loop that finds the socket readable comes back at once
+            server.handle_request()
+        assert time.monotonic() - began >= 3 * REST
+        assert len(tries) == 3
+    assert len([record for record in caplog.records if "cannot accept" in record.message]) == 1
 
 
 @pytest.mark.parametrize("queue", [0, 1])

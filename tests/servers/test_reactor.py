@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from handlers import StreamRequestHandler
+from handlers import PARK, StreamRequestHandler, TurnHandler
 from reactor import DrainReport, Reactor, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer, UsageError
+from reactor.poller import EpollPoller, Poller, SelectorPoller
 from strategies import ForkPerRequest, Inline, Prefork, ThreadPool
 from tests.answers import Upper, Whereabouts, held_by
 from tests.clients import ask, connected, hear, say
@@ -20,12 +23,11 @@ from tests.kinds import KINDS, make
 from tests.serving import DEADLINE, Serving
 
 
-def on_loop(reactor: Reactor, callback: Callable[[], object]) -> None:
-    """Have the loop call it, and wait until it has."""
-    done = threading.Event()
-    reactor.post(callback)
-    reactor.post(done.set)
-    assert done.wait(DEADLINE)
+def on_loop(reactor: Reactor, callback: Callable[[], object]) -> Any:
+    """Have the loop call it, and wait for what it returns."""
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    reactor.post(lambda: answers.put(callback()))
+    return answers.get(timeout=DEADLINE)
 
 
 @pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
@@ -72,6 +74,182 @@ def test_add_while_running():
             later = TCPServer(("127.0.0.1", 0), Upper, strategy=ThreadPool(1))
             on_loop(reactor, lambda: reactor.add(later))
             assert ask(later, b"abc") == b"ABC"
+
+
+def test_add_from_another_thread_while_running():
+    with Reactor() as reactor, TCPServer(("127.0.0.1", 0), Upper) as later:
+        reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        with Serving(reactor):
+            with pytest.raises(UsageError, match="another thread"):
+                reactor.add(later)
+            assert len(reactor.servers) == 1
+
+
+def test_add_that_fails_leaves_nothing():
+    pool = ThreadPool(1)
+    with Reactor() as other, Reactor() as reactor:
+        held = other.add(TCPServer(("127.0.0.1", 0), Upper, strategy=pool))
+        assert ask(held, b"abc", held.handle_request) == b"ABC"  # now the pool is of that reactor
+        first = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        refused = TCPServer(("127.0.0.1", 0), Upper, strategy=pool)
+        with Serving(reactor):
+
+            def attempt() -> str:
+                with pytest.raises(RuntimeError, match="another reactor"):
+                    reactor.add(refused)
+                return "refused"
+
+            assert on_loop(reactor, attempt) == "refused"
+            assert reactor.servers == (first,)
+            assert ask(first, b"abc") == b"ABC"
+        with refused:
+            refused.strategy = ThreadPool(1)
+            assert ask(refused, b"abc", refused.handle_request) == b"ABC"
+
+
+def test_a_server_closed_inside_the_loop_is_a_server_of_it_no_more():
+    class Closes(Upper):
+        def handle(self) -> None:
+            self.server.server_close()
+
+    with Reactor() as reactor:
+        closing = reactor.add(TCPServer(("127.0.0.1", 0), Closes))
+        staying = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        with Serving(reactor):
+            with connected(closing) as client:
+                assert hear(client) == b""
+            assert ask(staying, b"abc") == b"ABC"  # another turn
+            assert on_loop(reactor, lambda: reactor.servers) == (staying,)
+
+
+def test_close_goes_on_when_a_server_raises():
+    class Raises(TCPServer):
+        def server_close(self) -> None:
+            super().server_close()
+            raise OSError("no")
+
+    reactor = Reactor()
+    first = reactor.add(Raises(("127.0.0.1", 0), Upper))
+    second = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+    with pytest.raises(OSError, match="no"):
+        reactor.close()
+    assert (first.fileno(), second.fileno()) == (-1, -1)
+    with pytest.raises(UsageError, match="closed"):
+        reactor.run()
+
+
+@pytest.mark.parametrize("poller", [EpollPoller, SelectorPoller])
+def test_a_second_watch_is_refused(poller: type[Poller], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("reactor.loop.best_poller", poller)
+    reading, writing = os.pipe()
+    heard: list[str] = []
+    with Reactor() as reactor:
+        try:
+            undo = reactor.watch(reading, lambda: (heard.append("first"), reactor.stop()))
+            with pytest.raises(UsageError, match="watched already"):
+                reactor.watch(reading, lambda: heard.append("second"))
+            os.write(writing, b"x")
+            reactor.run()
+            assert heard == ["first"]
+            undo()
+            again = reactor.watch(reading, lambda: (heard.append("again"), reactor.stop()))
+            reactor.run()
+            assert heard == ["first", "again"]
+            again()
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+
+@pytest.mark.parametrize("poller", [EpollPoller, SelectorPoller])
+def test_a_number_that_came_back_is_watched_anew(poller: type[Poller], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("reactor.loop.best_poller", poller)
+    with Reactor() as reactor:
+        reading, writing = os.pipe()
+        reactor.watch(reading, lambda: None)
+        os.close(reading)  # without a word
+        os.close(writing)
+        again, writing = os.pipe()
+        assert again == reading
+        try:
+            undo = reactor.watch(again, reactor.stop)
+            os.write(writing, b"x")
+            reactor.run()
+            undo()
+        finally:
+            os.close(again)
+            os.close(writing)
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e9])
+def test_waits_may_be_as_long_as_one_likes(value: float):
+    class Patient(TurnHandler):
+        idle_timeout = value
+
+        def handle(self) -> Any:
+            line = self.rfile.readline()
+            self.wfile.write(line)
+            return PARK if line else None
+
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(("127.0.0.1", 0), Patient, strategy=ThreadPool(1)))
+        server.close_timeout = value
+        undo = reactor.call_later(value, print)
+        with Serving(reactor), connected(server) as client:
+            client.sendall(b"one\n")
+            assert client.recv(10) == b"one\n"
+            assert not reactor.wait(0)
+            report = reactor.drain(value)
+            assert report.cut == ()
+            assert reactor.wait(value)
+        undo()
+
+
+@pytest.mark.parametrize("call", ["later", "run", "drain"])
+def test_not_a_number_is_refused(call: str):
+    nan = float("nan")
+    with Reactor() as reactor, pytest.raises(UsageError, match="nan"):
+        {"later": lambda: reactor.call_later(nan, print), "run": lambda: reactor.run(nan),
+         "drain": lambda: reactor.drain(nan)}[call]()  # fmt: skip
+
+
+@pytest.mark.logs("idle_timeout='soon'")
+@pytest.mark.parametrize("strategy", [None, ThreadPool(1)], ids=["inline", "threads"])
+def test_an_idle_timeout_that_is_none_ends_that_connection_alone(strategy: Any):
+    class Odd(TurnHandler):
+        speaks_first = True
+        idle_timeout: Any = "soon"
+
+        def handle(self) -> Any:
+            self.rfile.readline()
+            return PARK
+
+    with TCPServer(("127.0.0.1", 0), Odd, strategy=strategy) as server, Serving(server):
+        for _ in range(2):
+            with connected(server) as client:
+                client.sendall(b"line\n")
+                assert hear(client) == b""
+
+
+@pytest.mark.logs("drain: cut", "could not be closed")
+def test_a_hook_that_raises_at_a_deadline_is_logged():
+    class Raises(TCPServer):
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            if threading.current_thread().name == "Serving":
+                raise OSError("no")
+
+    with Hold() as hold, Reactor() as reactor:
+        server = reactor.add(Raises(("127.0.0.1", 0), held_by(hold), strategy=ThreadPool(1, queue=2)))
+        with Serving(reactor), connected(server) as first, connected(server) as second:
+            hold.wait_entered()
+            while on_loop(reactor, lambda: len(server.at_endpoint.live)) < 2:
+                pass
+            threading.Timer(0.02, hold.release).start()
+            report = reactor.drain(0)
+            assert len(report.cut) == 2
+            assert hear(second) == b""
+            assert first is not None
 
 
 def test_a_server_is_of_one_reactor():
