@@ -10,6 +10,8 @@ except ImportError as error:
     # A handlers.py of the user's in the current directory: reactor.neighbours has said all of it in one line.
     print(f"reactor: error: {error}", file=sys.stderr)
     sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)  # as main() has it
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,56 @@ def test_a_handlers_module_of_the_user_s_is_named(module: str, name: str, tmp_pa
     assert last.startswith("ImportError: reactor needs its own package 'handlers', but Python found ")
     assert str(file) in last
     assert all(way in last for way in WAYS_OUT)
+
+
+@pytest.mark.parametrize("text", ["", "from reactor import TCPServer", "raise SystemExit('run by mistake')", "def f(:"])
+@pytest.mark.parametrize("name", ["strategies.py", "strategies/__init__.py", "handlers.py"])
+def test_under_python_m_it_is_one_line(name: str, text: str, tmp_path: Path) -> None:
+    file = put(tmp_path, name)
+    file.write_text(text)
+    ours = file.stem if file.stem != "__init__" else file.parent.name
+    for word in (("-m", "reactor"), ("-mreactor",), ("-Wm", "-sm", "reactor")):
+        run = python(*word, "serve", "-m", cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (2, "")
+        (line,) = run.stderr.splitlines()
+        assert line.startswith(f"reactor: error: reactor needs its own package {ours!r}")
+        assert str(file) in line
+        assert all(way in line for way in WAYS_OUT)
+
+
+@pytest.mark.parametrize("words", [("-m", "shop"), ("-m", "shop.reactor"), ("-mshop", "-m", "reactor")])
+def test_another_program_under_python_m_gets_the_error(words: tuple[str, ...], tmp_path: Path) -> None:
+    """It imports us while Python still looks for its __main__."""
+    put(tmp_path, "strategies.py")
+    put(tmp_path, "shop/__init__.py").write_text(
+        "try:\n    import reactor\nexcept ImportError as error:\n    print(error.name)\n"
+    )
+    put(tmp_path, "shop/__main__.py")
+    put(tmp_path, "shop/reactor.py")
+    run = python(*words, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "strategies\n", "")
+
+
+@pytest.mark.parametrize("text", ["from reactor import TCPServer", "raise SystemExit('run by mistake')", "def f(:"])
+def test_the_user_s_file_is_not_run(text: str, tmp_path: Path) -> None:
+    """It may import us in its turn; what that raises would hide the reason."""
+    file = put(tmp_path, "strategies.py")
+    file.write_text(text)
+    run = python("-c", "import reactor", cwd=tmp_path)
+    assert run.returncode == 1
+    assert str(file) in run.stderr.splitlines()[-1]
+
+
+def test_our_own_without_their_source_are_ours(tmp_path: Path) -> None:
+    home = Path(__file__).resolve().parents[2]
+    for name in ("reactor", "strategies", "handlers"):
+        shutil.copytree(home / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(tmp_path, quiet=1, legacy=True)
+    for source in tmp_path.rglob("*.py"):
+        source.unlink()
+    run = python("-c", "import reactor.cli; print(reactor.__file__)", cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"{tmp_path / 'reactor' / '__init__.pyc'}\n"
 
 
 def test_a_handlers_module_of_the_user_s_leaves_the_reactor_alone(tmp_path: Path) -> None:
