@@ -1,7 +1,7 @@
 """``reactor serve``: handlers on the command line.
 
 Main thread.  Whatever is wrong with what the user wrote is one line on standard error and exit status 2; once the
-addresses are printed, the service runs until SIGTERM or SIGINT, drains and exits with 0.
+addresses are printed, the service runs until SIGTERM or SIGINT, drains and exits with 0, however many more come.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from reactor.job import attempt
 from reactor.neighbours import neighbour
 from reactor.reactor import Reactor
 from reactor.server import BaseServer, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
-from reactor.signals import on_signals
 from reactor.sockets import bind_error
 from strategies import Inline, Prefork, Strategy, parse_strategy
 from strategies.spec import FORMS as STRATEGIES
@@ -47,6 +46,8 @@ BACKLOG = 1024  # connections; what Redis and others ask for is 511, today's Lin
 MOST_BACKLOG = (1 << 31) - 1  # what listen() can be told; the kernel has a lower bound of its own
 MOST_SECONDS = 1_000_000  # of a drain; arbitrary, eleven days
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
 EXAMPLES = """\
 examples:
   reactor serve                                                an echo at tcp://127.0.0.1:9000
@@ -56,7 +57,7 @@ examples:
                 --strategy threads:8 --strategy inline --strategy prefork:2
 
 SIGTERM and SIGINT (Ctrl-C) drain: no more requests are taken, those in flight may finish, and the exit status is 0.
-A second one cuts them at once.
+A second one cuts them at once; once all has ended, more of them change nothing.
 
 inline, the default, serves one request at a time: a client that keeps its handler waiting keeps all others waiting,
 and the first signal waits for it too. threads:N is right for handlers that wait.
@@ -81,7 +82,10 @@ class Command(Parser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Main thread.  Run the command; returns its exit status, or raises SystemExit with it."""
+    """Main thread.  Run the command; returns its exit status, or raises SystemExit with it.
+
+    Once it has served, SIGTERM and SIGINT are ignored: what is left of the process is its end.
+    """
     parser = make_parser()
     arguments = parser.parse_args(argv)
     try:
@@ -157,19 +161,24 @@ def serve(arguments: argparse.Namespace) -> int:
     for strategy in strategies:
         if isinstance(strategy, Prefork):
             strategy.stop_timeout = arguments.drain_timeout
-    with Reactor() as reactor:
-        stop = Stop(reactor, arguments.drain_timeout)
-        # Until the servers are closed, so that an impatient signal cannot leave a Unix path behind.
-        with on_signals(stop, signal.SIGTERM, signal.SIGINT), contextlib.ExitStack() as opened:
-            for address, strategy in zip(addresses, strategies, strict=True):
-                opened.callback(reactor.add(bind(address, handler, strategy, arguments.backlog)).server_close)
-            bound = zip(addresses, reactor.servers, strict=True)
-            tell(Address.bound(address.kind, server.server_address) for address, server in bound)
-            with contextlib.suppress(Cut):
-                reactor.run()
-            for server in reactor.servers:
-                server.close_timeout = 1.0  # seconds; the drain has waited already
+    with Reactor() as reactor, Stop(reactor, arguments.drain_timeout, strategies), contextlib.ExitStack() as opened:
+        for address, strategy in zip(addresses, strategies, strict=True):
+            opened.callback(close, reactor.add(bind(address, handler, strategy, arguments.backlog)))
+        bound = zip(addresses, reactor.servers, strict=True)
+        tell(Address.bound(address.kind, server.server_address) for address, server in bound)
+        with contextlib.suppress(Cut):
+            reactor.run()
+        for server in reactor.servers:
+            server.close_timeout = 1.0  # seconds; the drain has waited already
     return 0
+
+
+def close(server: BaseServer) -> None:
+    """Close it, whatever a signal cuts meanwhile: a handler's finish() may run in here."""
+    while True:
+        with contextlib.suppress(Cut):
+            server.server_close()
+            return
 
 
 def show_warning(
@@ -205,30 +214,68 @@ class Cut(BaseException):
 
 
 class Stop:
-    """What a signal does: the first begins the drain, another cuts it short."""
+    """What SIGTERM and SIGINT do inside this block: the first begins the drain, another cuts it short.
 
-    def __init__(self, reactor: Reactor, timeout: float) -> None:
+    After it they do nothing any more.  The old handlers come back only when it is left by an exception: to end by a
+    signal, after all was ended well, would tell whoever waits for this process that it was not.
+
+    Signal handlers interrupt each other.  Whatever comes in a storm of signals, few of them may do more than return,
+    or they would pile up on the stack.
+    """
+
+    def __init__(self, reactor: Reactor, timeout: float, strategies: Iterable[Strategy]) -> None:
         self._reactor = reactor
         self._timeout = timeout
+        self._preforks = {strategy for strategy in strategies if isinstance(strategy, Prefork)}
         self._told = False
+        self._hurried = False
+        self._looking = False
+        self._before: dict[int, Any] = {}
 
-    def __call__(self) -> None:
+    def __enter__(self) -> Stop:
+        for number in ENDING:
+            self._before[number] = signal.signal(number, self._signalled)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:
+            for number, old in self._before.items():
+                signal.signal(number, old if old is not None else signal.SIG_DFL)
+            return
+        # One that comes between Python's half of the change and the kernel's would be reported as lost.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
         """Signal handler, main thread."""
         if not self._told:
             self._told = True
             self._reactor.drain(self._timeout)
             return
-        self._reactor.drain(0.0)
-        if _in_a_request():
+        if not self._hurried:
+            self._hurried = True
+            self._reactor.drain(0.0)
+        if self._looking:  # the one that is interrupted here looks at the same stack
+            return
+        self._looking = True
+        try:
+            inside = _in_a_request(frame)
+        finally:
+            self._looking = False
+        if inside:
+            # run() ends by the exception then, and not by the drain that would cut them.
+            for strategy in self._preforks:
+                self._reactor.post(strategy.cut)
             raise Cut
 
 
-def _in_a_request() -> bool:
+def _in_a_request(frame: FrameType | None) -> bool:
     """Signal handler.  Whether it has interrupted an inline request, on whose end the loop waits.
 
     The stack is asked, because a mark set by each request would cost each request.
     """
-    frame: FrameType | None = inspect.currentframe()
     while frame is not None and frame.f_code is not attempt.__code__:
         frame = frame.f_back
     return frame is not None
