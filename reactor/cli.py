@@ -14,6 +14,7 @@ import io
 import logging
 import math
 import os
+import reprlib
 import signal
 import sys
 import warnings
@@ -59,6 +60,9 @@ examples:
 SIGTERM and SIGINT (Ctrl-C) drain: no more requests are taken, those in flight may finish, and the exit status is 0.
 A second one cuts them at once; once all has ended, more of them change nothing.
 
+Each address is a line on standard output. Where that is closed, nobody is told; where the lines cannot be written (a
+full disk, a broken pipe), nothing is served, and the exit status is 2.
+
 inline, the default, serves one request at a time: a client that keeps its handler waiting keeps all others waiting,
 and the first signal waits for it too. threads:N is right for handlers that wait.
 """
@@ -78,6 +82,10 @@ class Command(Parser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        for name, value in vars(found).items():
+            # Of --bind=-- argparse takes the dashes for the end of the options, and hands on what is left of them.
+            if isinstance(value, list) and (not value or [] in value):
+                self.error(f"argument --{name.replace('_', '-')}: '--' is no value")
         return found, unknown
 
 
@@ -86,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Once it has served, SIGTERM and SIGINT are ignored: what is left of the process is its end.
     """
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
+    hold_standard_descriptors()
     try:
+        arguments = parse(argv)
         with warnings.catch_warnings():
             warnings.showwarning = show_warning  # before the user's module is imported: one of its own wins
             return serve(arguments)
@@ -97,9 +105,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BindError as error:
         message = error.strerror or str(error)
     except KeyboardInterrupt:  # before anything was served
+        complain("reactor: interrupted")
         return 128 + signal.SIGINT
-    print(f"reactor serve: error: {_one_line(message)}", file=sys.stderr)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            write_out(stream)
+    complain(f"reactor serve: error: {_one_line(message)}")
     return 2
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the user wants.  Raises SystemExit when that is help, or nothing that there is."""
+    said = io.StringIO()  # argparse would not tell that nobody can read it
+    try:
+        with contextlib.redirect_stdout(said):
+            return make_parser().parse_args(argv)
+    except SystemExit as end:
+        if reason := print_out(said.getvalue()):
+            complain(f"reactor: error: cannot write to standard output: {reason}")
+            raise SystemExit(end.code or 2) from None
+        raise
 
 
 def make_parser() -> Parser:
@@ -161,7 +186,11 @@ def serve(arguments: argparse.Namespace) -> int:
     for strategy in strategies:
         if isinstance(strategy, Prefork):
             strategy.stop_timeout = arguments.drain_timeout
-    with Reactor() as reactor, Stop(reactor, arguments.drain_timeout, strategies), contextlib.ExitStack() as opened:
+    try:
+        reactor = Reactor()
+    except OSError as error:
+        raise UsageError(f"cannot begin: {error.strerror}; allow this process more (see ulimit -a)") from error
+    with reactor, Stop(reactor, arguments.drain_timeout, strategies), contextlib.ExitStack() as opened:
         for address, strategy in zip(addresses, strategies, strict=True):
             opened.callback(close, reactor.add(bind(address, handler, strategy, arguments.backlog)))
         bound = zip(addresses, reactor.servers, strict=True)
@@ -190,23 +219,66 @@ def show_warning(
     line: str | None = None,
 ) -> None:
     """One line, without the source code: whoever types a command did not write that."""
-    with contextlib.suppress(OSError):
-        print(
-            f"reactor serve: {category.__name__}: {_one_line(str(message))} ({filename}:{lineno})",
-            file=file or sys.stderr,
-        )
+    complain(f"reactor serve: {category.__name__}: {_one_line(str(message))} ({filename}:{lineno})", file)
+
+
+def complain(line: str, file: TextIO | None = None) -> None:
+    """Say it on standard error; where that is closed or full, the exit status has to say it."""
+    stream = file or sys.stderr
+    if stream is not None:  # print() would take it for standard output
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=stream, flush=True)
+    write_out(stream)
 
 
 def tell(addresses: Iterable[Address]) -> None:
-    """Print one line per address, at once.  Raises UsageError when nobody can read it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may be no text at all
+    """Print one line per address, at once.
+
+    Where standard output is closed nobody wants to know.  Raises UsageError where somebody does, and cannot be told.
+    """
+    if reason := print_out("".join(f"{_printable(str(address))}\n" for address in addresses)):
+        raise UsageError(f"cannot print the addresses on standard output: {reason}; close it (>&-) to do without them")
+
+
+def print_out(text: str) -> str | None:
+    """Print it at once; returns the reason why that cannot be done.  Where standard output is closed, nothing is."""
+    reason: str | None = None
     try:
-        for address in addresses:
-            print(address)
-        sys.stdout.flush()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # for a terminal that does not know a letter
+        print(text, end="")
     except OSError as error:
-        raise UsageError(f"cannot print the addresses on standard output: {error.strerror}") from error
+        reason = error.strerror or str(error)
+    except ValueError:  # closed by the user's module
+        pass
+    return write_out(sys.stdout) or reason
+
+
+def write_out(stream: TextIO | None) -> str | None:
+    """Flush it.  What cannot be written is dropped, and the reason returned.
+
+    Else the interpreter would try once more at its end, and exit with 120.
+    """
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())  # type: ignore[union-attr]  # None does not raise
+            os.close(null)
+        return error.strerror or str(error)
+    except (ValueError, AttributeError):  # closed, or something else put in its place
+        pass
+    return None
+
+
+def hold_standard_descriptors() -> None:
+    """Keep the number of one that the caller has closed: a socket would get it, and a child print into that."""
+    with contextlib.suppress(OSError):
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(fd, True)
+        os.close(fd)
 
 
 class Cut(BaseException):
@@ -304,8 +376,8 @@ def bind(address: Address, handler: Callable[..., Any] | None, strategy: Strateg
         raise UsageError(f"{handler.__name__} cannot be served at {address}: a {wrong.__name__} takes {theirs}")
     try:
         server = SERVERS[kind](address.native, handler, bind_and_activate=False, strategy=strategy)
-    except OSError as error:  # no such address family on this machine
-        raise bind_error(error, address.native) from error
+    except OSError as error:  # no such address family on this machine, no descriptor left
+        raise _as_written(bind_error(error, address.native), address) from error
     server.request_queue_size = backlog
     # Not for packets: there it would let two programs share an address, and each lose what the other gets.
     server.allow_reuse_address = kind is Kind.TCP
@@ -317,13 +389,16 @@ def bind(address: Address, handler: Callable[..., Any] | None, strategy: Strateg
             server.server_activate()
         except OSError as error:
             named = error if isinstance(error, BindError) else bind_error(error, address.native)
-            # The server knows the address as the socket module writes it; the user wrote a word.
-            message = str(named.strerror).replace(repr(address.native), str(address))
-            raise BindError(error.errno, message) from error
+            raise _as_written(named, address) from error
         except (ValueError, TypeError, OverflowError) as error:  # what the socket module takes for no address at all
             raise UsageError(f"address {str(address)!r}: {error}") from error
         failed.pop_all()
     return server
+
+
+def _as_written(error: BindError, address: Address) -> BindError:
+    """The server knows the address as the socket module writes it; the user wrote a word."""
+    return BindError(error.errno, str(error.strerror).replace(repr(address.native), str(address)))
 
 
 SERVERS: dict[Kind, type[TCPServer]] = {
@@ -350,9 +425,17 @@ def find_handler(text: str) -> Callable[..., Any]:
         except AttributeError:
             where = getattr(module, "__file__", None) or "built in"
             raise UsageError(f"handler {text!r}: module {name} ({where}) has no {path}") from None
-        except Exception as error:  # a module's own __getattr__ may do anything
-            raise UsageError(f"handler {text!r}: {part} raised {type(error).__name__}: {error}") from error
-    if fault := _fault(found):
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module's own __getattr__ may do anything
+            raise UsageError(f"handler {text!r}: {part} raised {_raised(error)}") from error
+    try:
+        fault = _fault(found)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # and so may its metaclass
+        raise UsageError(f"handler {text!r}: {path} cannot be asked what it is: {_raised(error)}") from error
+    if fault:
         raise UsageError(f"handler {text!r}: {path} {fault}")
     return found  # type: ignore[no-any-return]  # a callable, as far as can be told
 
@@ -360,7 +443,7 @@ def find_handler(text: str) -> Callable[..., Any]:
 def _fault(found: Any) -> str | None:
     """Why this cannot be a handler, as far as can be told without calling it."""
     if not callable(found):
-        return f"is {found!r}, and not a class or another callable"
+        return f"is {reprlib.repr(found)}, and not a class or another callable"
     if isinstance(found, type):
         if issubclass(found, BaseServer):
             return "is a server, and not a handler; name the class whose handle() answers a request"
@@ -377,21 +460,32 @@ def _fault(found: Any) -> str | None:
 
 def _import(text: str, name: str) -> Any:
     """Import a module, from the current directory too, as ``python -m`` does."""
-    here = os.getcwd()
-    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    with contextlib.suppress(OSError):  # the current directory is gone; the module may be elsewhere
+        here = os.getcwd()
+        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+            sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # whatever the user's module does is told in a line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's module does is told in a line
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             advice = f"; write {name[:-3]}:HANDLER" if name.endswith(".py") else ""
             raise UsageError(f"handler {text!r}: there is no module {name} here{advice}") from error
-        where = f" in {error.filename} line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise UsageError(
-            f"handler {text!r}: importing {name} raised {type(error).__name__}{where}: "
-            f"{error.msg if isinstance(error, SyntaxError) else error}"
-        ) from error
+        raise UsageError(f"handler {text!r}: importing {name} raised {_raised(error)}") from error
+
+
+def _raised(error: BaseException) -> str:
+    """What the user's module raised, which may be an error that cannot even be written."""
+    try:
+        if isinstance(error, SyntaxError):
+            return f"{type(error).__name__} in {error.filename} line {error.lineno}: {error.msg}"
+        return f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # its message is the user's code, too
+        return f"{type(error).__name__}, whose message cannot be had"
 
 
 def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -430,4 +524,9 @@ def _version() -> str:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    return _printable(" ".join(message.split()))
+
+
+def _printable(text: str) -> str:
+    """One line, and nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

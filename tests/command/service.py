@@ -20,11 +20,26 @@ MODULE = (sys.executable, "-m", "reactor")
 
 
 class Service:
-    """A running ``reactor serve``: ``addresses`` has the lines that it printed, one for each ``--bind``."""
+    """A running ``reactor serve``: ``addresses`` has the lines that it printed, one for each ``--bind``.
 
-    def __init__(self, *arguments: str, cwd: Path, command: Sequence[str] = MODULE, lines: int | None = None) -> None:
+    keep  descriptors that it inherits
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        command: Sequence[str] = MODULE,
+        lines: int | None = None,
+        keep: Sequence[int] = (),
+    ) -> None:
         self.process = subprocess.Popen(
-            [*command, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            [*command, *arguments],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=keep,
         )
         self.folder = cwd
         self._read = b""
@@ -58,6 +73,16 @@ class Service:
                 self._read += data
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
+
+    def first_client(self, address: str) -> socket.socket:
+        """A client of a service that does not say when it has begun."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                return connect(address, self.folder)
+            except OSError:
+                time.sleep(0.01)
+        raise AssertionError(f"nobody answers at {address}; it has ended with {self.process.returncode}")
 
     def tell(self, number: int = signal.SIGTERM) -> None:
         """Send it a signal."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,15 @@ MODULES = {
     "broken.py": "def f(:\n",
     "lazy.py": "def __getattr__(name):\n    raise LookupError(f'no {name} today')\n",
     "needs.py": "import not_installed_anywhere",
+    "worse.py": "class Worse(BaseException): pass\nraise Worse('no\\x1b[31m way')",
+    "silent.py": "class Silent(Exception):\n    def __str__(self):\n        raise ValueError('not this one')\n"
+    "raise Silent\n",
+    "lazy_exit.py": "def __getattr__(name):\n    raise SystemExit(0)\n",
+    "shy.py": "class Shy:\n    def __repr__(self):\n        raise ValueError('not me')\nshy = Shy()\n"
+    "import os\nbig = list(range(10**6))\n",
+    "meta.py": "class Meta(type):\n    def __getattr__(cls, name):\n        raise RuntimeError('who asks?')\n"
+    "class Odd(metaclass=Meta): pass\n",
+    "no_errors.py": "import sys\nsys.stderr.close()\nraise RuntimeError\n",
 }
 
 
@@ -57,6 +68,15 @@ def refused(*arguments: str, cwd: Path) -> str:
         (("serve", "--bind", "tcp://\u00e9..b:0"), r"(cannot bind|address) .*\S+: .*encod"),
         (("serve", "--bind", f"udp://{'x' * 70}\u00e9:0"), r"(cannot bind|address) .*\S+: .*encod"),
         (("serve", "--bind", "unix:fine.py"), r"cannot bind unix:fine.py: a file that is not a socket is there"),
+        (("serve", "--bind=--"), r"'--'"),
+        (("serve", "--strategy=--"), r"'--'"),
+        (("serve", "--drain-timeout=--"), r"'--'"),
+        (("serve", "--backlog=--"), r"'--'"),
+        (("serve", "--bind", "unix:" + "x" * 5000), r"cannot bind unix:x+: AF_UNIX path too long"),
+        (("serve", "--bind", "tcp://a\x1b[31m:0"), r"tcp://a\\x1b\[31m:0"),
+        (("serve", "--bind", "tcp://\udcff:0"), r"tcp://\\udcff:0': .*encod"),
+        (("serve", "\udcff:Echo"), r"handler '\\udcff:Echo': write MODULE:HANDLER"),
+        (("serve", "--\udcff"), r"unrecognized arguments: --\\udcff"),
         (("serve", "--strategy", "threads"), r"strategy 'threads': threads takes a number"),
         (("serve", "--strategy", "fork:-3"), r"strategy 'fork:-3': fork takes a number from 1 to 10000"),
         (("serve", "--strategy", "threads:99999999999999999999"), r"'threads:9+': threads takes .* from 1 to 10000"),
@@ -93,6 +113,13 @@ def refused(*arguments: str, cwd: Path) -> str:
         (("serve", "exits:Echo"), r"importing exits raised SystemExit: no configuration"),
         (("serve", "broken:Echo"), r"importing broken raised SyntaxError in .*broken.py line 1"),
         (("serve", "needs:Echo"), r"importing needs raised ModuleNotFoundError: .*'not_installed_anywhere'"),
+        (("serve", "worse:Echo"), r"importing worse raised Worse: no\\x1b\[31m way"),
+        (("serve", "silent:Echo"), r"importing silent raised Silent, whose message cannot be had"),
+        (("serve", "lazy_exit:Echo"), r"handler 'lazy_exit:Echo': Echo raised SystemExit: 0"),
+        (("serve", "shy:shy"), r"shy is <Shy instance at .*>, and not a class"),
+        (("serve", "shy:big"), r"big is \[.{1,60}\], and not a class"),
+        (("serve", "shy:os.environ"), r"os.environ is .{1,60}, and not a class"),
+        (("serve", "meta:Odd"), r"Odd cannot be asked what it is: RuntimeError: who asks\?"),
         (("serve", "fine:Packet", "--bind", "tcp://127.0.0.1:0"), r"Packet cannot be served at tcp://127.0.0.1:0"),
         (("serve", "fine:Stream", "--bind", "unixgram:s"), r"StreamRequestHandler takes connections: bind tcp://"),
     ],
@@ -154,3 +181,53 @@ def test_the_script_names_the_file_when_it_was_ours_that_was_meant(tmp_path: Pat
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert re.search(r"module handlers \(.*handlers/__init__.py\) has no Mine", run.stderr)
+
+
+def test_a_module_that_closes_standard_error_has_the_status_left(tmp_path: Path) -> None:
+    (tmp_path / "no_errors.py").write_text(MODULES["no_errors.py"])
+    assert run("serve", "no_errors:Echo", cwd=tmp_path) == (2, "", "")
+
+
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "import signal; signal.raise_signal(signal.SIGINT)"])
+def test_an_interrupt_before_anything_is_served(how: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(how)
+    assert run("serve", "odd:Echo", cwd=tmp_path) == (130, "", "reactor: interrupted\n")
+
+
+def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    status, said, errors = run("serve", "nope:Echo", cwd=gone, before=gone.rmdir)
+    assert (status, said) == (2, "")
+    assert errors == "reactor serve: error: handler 'nope:Echo': there is no module nope here\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how few are enough is known there")
+@pytest.mark.parametrize("most", [4, 5])
+def test_too_few_descriptors(most: int, tmp_path: Path) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    # Without the site module, which would need more of them than we do.
+    module = "import sys; sys.path.insert(0, sys.argv.pop(1)); from reactor.cli import main; sys.exit(main())"
+    home = str(Path(__file__).resolve().parents[2])
+    command = (sys.executable, "-S", "-c", module, home)
+    status, said, errors = run("serve", "--bind", "tcp://127.0.0.1:0", cwd=tmp_path, before=few, command=command)
+    assert (status, said) == (2, "")
+    assert re.fullmatch(r"reactor serve: error: cannot (begin|bind tcp://127.0.0.1:0): Too many open files.*\n", errors)
+
+
+def run(
+    *arguments: str, cwd: Path, before: Callable[[], object] | None = None, command: Sequence[str] = MODULE
+) -> tuple[int, str, str]:
+    """Run the command; ``before()`` is called in its process.  Its exit status, and what it said on both streams."""
+    end = subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        preexec_fn=before,
+    )
+    return end.returncode, end.stdout, end.stderr
