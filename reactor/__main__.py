@@ -10,8 +10,9 @@ except ImportError as error:
     # A handlers.py of the user's in the current directory: reactor.neighbours has said all of it in one line.
     print(f"reactor: error: {error}", file=sys.stderr)
     sys.exit(2)
-except KeyboardInterrupt:
-    sys.exit(130)  # as main() has it
+except KeyboardInterrupt:  # main() has the same for what comes later
+    print("reactor: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -194,6 +194,11 @@ def test_an_interrupt_before_anything_is_served(how: str, tmp_path: Path) -> Non
     assert run("serve", "odd:Echo", cwd=tmp_path) == (130, "", "reactor: interrupted\n")
 
 
+def test_an_interrupt_while_we_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text("raise KeyboardInterrupt")  # found before the standard library's
+    assert run("serve", cwd=tmp_path) == (130, "", "reactor: interrupted\n")
+
+
 def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -203,7 +208,7 @@ def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how few are enough is known there")
-@pytest.mark.parametrize("most", [4, 5])
+@pytest.mark.parametrize("most", [4, 6])
 def test_too_few_descriptors(most: int, tmp_path: Path) -> None:
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
