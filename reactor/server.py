@@ -145,6 +145,10 @@ class BaseServer:
             if self.at_endpoint is not None and self.at_endpoint.state in (EndpointState.CLOSING, EndpointState.CLOSED):
                 BaseServer.server_close(self)  # what it began; a subclass's has been called
 
+    def _check_open(self) -> None:
+        if self.at_endpoint is None and (fd := self.fileno()) < 0:
+            raise UsageError(f"Invalid file descriptor: {fd}: {self!r} is closed; make a new one")
+
     def shutdown(self) -> None:
         """Any thread, handler or signal handler.  End ``serve_forever()``, and wait until it has.
 
@@ -167,8 +171,10 @@ class BaseServer:
         """Wait for one request, at most ``timeout`` seconds, and process it; else call ``handle_timeout()``.
 
         For programs with a loop of their own: call it when ``fileno()`` is readable.  It calls ``get_request()``,
-        ``verify_request()`` and ``process_request()``.
+        ``verify_request()`` and ``process_request()``.  Raises UsageError for a server that is closed, or served by
+        another thread.
         """
+        self._check_open()
         endpoint = attach(self)
         if endpoint.loop.leads():  # a turn of serve_forever(): the socket is readable
             endpoint.taker.in_turn()

@@ -9,11 +9,12 @@ import socket
 import stat
 from typing import Any
 
-from reactor.errors import BindError
+from reactor.errors import BindError, UsageError
 
 #: What each refusal of bind() means, and what to do about it.
 ADVICE = {
-    errno.EADDRINUSE: "another socket has it; stop that program or choose another address",
+    errno.EADDRINUSE: "another socket has it, or connections of an earlier run linger: stop that program, choose "
+    "another address, or set allow_reuse_address = True",
     errno.EACCES: "this user may not bind it; choose a port from 1024 up, or a path in a folder of yours",
     errno.EADDRNOTAVAIL: "no interface of this machine has that address",
     errno.ENOENT: "the folder does not exist; make it first",
@@ -24,12 +25,14 @@ ADVICE = {
 def bind(sock: socket.socket, address: Any) -> None:
     """Bind, and name the address in what goes wrong.
 
-    Raises BindError with the system's errno; OverflowError and TypeError for an address that is none.
+    Raises BindError with the system's errno; UsageError for an address that is none.
     """
     try:
         sock.bind(address)
     except OSError as error:
         raise bind_error(error, address) from error
+    except (TypeError, ValueError, OverflowError) as error:  # ValueError: a name that cannot be encoded
+        raise UsageError(f"server_address={address!r}: {error}") from error
 
 
 def bind_error(error: OSError, address: Any) -> BindError:

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, cast
 from reactor.classic import ClassicDatagramTaker, ClassicJob, ClassicStreamTaker, ClassicTaker
 from reactor.classichandlers import BaseRequestHandler, ClassicWriter, DatagramRequestHandler, StreamRequestHandler
 from reactor.dependents import dependents
+from reactor.errors import UsageError
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState
 from reactor.server import BaseServer as NativeServer
@@ -158,9 +159,11 @@ class BaseServer(NativeServer):
         poll_interval  seconds between two calls of ``service_actions()`` at most; an idle server that does not define
                        it sleeps
 
-        Raises ValueError for a server that was closed, what ``service_actions()`` or ``handle_error()`` raise, and what
-        ends a program: SystemExit, KeyboardInterrupt.
+        Raises ValueError for a server that is closed, or served already; what ``service_actions()`` or
+        ``handle_error()`` raise; and what ends a program: SystemExit, KeyboardInterrupt.
         """
+        if self.in_reactor is not None and self.in_reactor.running:
+            raise UsageError(f"{self!r} is being served already")
         self.__is_shut_down.clear()
         try:
             # A shutdown() that came before this thread did, and a server_close() after it, are no mistake.
@@ -170,10 +173,6 @@ class BaseServer(NativeServer):
         finally:
             self._asked_to_stop = False
             self.__is_shut_down.set()
-
-    def _check_open(self) -> None:
-        if self.at_endpoint is None and (fd := self.fileno()) < 0:
-            raise ValueError(f"Invalid file descriptor: {fd}: {self!r} is closed")
 
     def shutdown(self) -> None:
         """Any thread, handler or signal handler.  Stop ``serve_forever()``, and wait until it has ended.

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from reactor import socketserver as ours
+from tests.clients import ask
+from tests.serving import Serving
 
 NAMES = sorted(original.__all__)
 CLASSES = sorted(name for name, value in vars(original).items() if inspect.isclass(value) and name in original.__all__)
@@ -108,3 +110,49 @@ def test_constructors(name: str) -> None:
         assert mine.__init__ is theirs.__init__ is object.__init__
     else:
         assert taken(mine) == taken(theirs)
+
+
+TAKEN = (
+    "strategy acts attach take taker taking job_class owns become_alone begin_batches end_batches serves_by_request "
+    "family_of endpoint loop reactor run stop close timeout_before error live state closed listener parking "
+    "native_request run_request may_batch admit _private _error _strategy _path _before _listener _loop _lock "
+    "_waiting _joined _host"
+).split()
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+@pytest.mark.parametrize("how", ["attribute", "method", "in the constructor"])
+@pytest.mark.parametrize("name", ["TCPServer", "ThreadingTCPServer", "ForkingTCPServer", "UDPServer"])
+def test_a_program_s_own_names_hide_none_of_ours(name: str, how: str) -> None:
+    """A subclass that calls its own things by names that we might have used."""
+    base = getattr(ours, name)
+
+    def own(self: Any, *args: Any) -> Any:
+        raise AssertionError("nobody but the program calls this")
+
+    def __init__(self: Any, *args: Any, **more: Any) -> None:
+        for taken in TAKEN:
+            setattr(self, taken, "its own")
+        base.__init__(self, *args, **more)
+
+    spaces: dict[str, dict[str, Any]] = {
+        "attribute": dict.fromkeys(TAKEN, "its own"),
+        "method": dict.fromkeys(TAKEN, own),
+        "in the constructor": {"__init__": __init__},
+    }
+
+    class Upper(ours.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(self.rfile.read().upper())
+
+    class UpperPacket(ours.DatagramRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(self.rfile.read().upper())
+
+    handler = Upper if "TCP" in name else UpperPacket
+    with type("Program", (base,), spaces[how])(("127.0.0.1", 0), handler) as server:
+        with Serving(server):
+            assert ask(server, b"abc") == b"ABC"
+        assert ask(server, b"abc", server.handle_request) == b"ABC"
+        if how != "method":
+            assert {taken: getattr(server, taken) for taken in TAKEN} == dict.fromkeys(TAKEN, "its own")

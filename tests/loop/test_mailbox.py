@@ -31,6 +31,45 @@ def mailbox() -> Any:
     box.close()
 
 
+def test_a_pipe_is_not_closed_under_who_writes_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Races: the number of a closed pipe is somebody else's a moment later."""
+    box = Mailbox()
+    writing, go, closed = threading.Event(), threading.Event(), threading.Event()
+    write = os.write
+
+    def slow(fd: int, data: bytes) -> int:
+        writing.set()
+        assert go.wait(DEADLINE)
+        assert not closed.is_set()
+        return write(fd, data)
+
+    monkeypatch.setattr("reactor.mailbox.os.write", slow)
+    assert box.may_sleep()
+    poster = threading.Thread(target=box.post, args=(print,))
+    poster.start()
+    assert writing.wait(DEADLINE)
+
+    def close() -> None:
+        box.close()
+        closed.set()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    closer.join(0.05)
+    assert closer.is_alive()
+    go.set()
+    closer.join(DEADLINE)
+    poster.join(DEADLINE)
+    assert box.writing == -1
+
+
+def test_a_post_after_the_end_writes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Mailbox()
+    box.may_sleep()
+    box.close()
+    box.post(print)  # to no descriptor, and without a word
+
+
 def test_posts_come_out_once_and_in_order(mailbox: Mailbox) -> None:
     for number in range(5):
         mailbox.post(print, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,12 @@ def test_address_of_nobody():
         TCPServer(("192.0.2.1", 0), Upper)
 
 
-@pytest.mark.parametrize("address", [("127.0.0.1", 70000), ("127.0.0.1", "http"), ("127.0.0.1",), 17, None])
+@pytest.mark.parametrize(
+    "address",
+    [("127.0.0.1", 70000), ("127.0.0.1", "http"), ("127.0.0.1",), 17, None, (), ("a\udcff", 0)],
+)
 def test_address_that_is_none(address: Any):
-    with pytest.raises((OverflowError, TypeError)):
+    with pytest.raises(UsageError, match=re.escape(f"server_address={address!r}")):
         TCPServer(address, Upper)
 
 

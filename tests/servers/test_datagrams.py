@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import queue
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from handlers import BaseRequestHandler
-from reactor import Datagram, TCPServer, UDPServer, UnixDatagramServer
+from handlers import PARK, BaseRequestHandler, TurnHandler
+from reactor import Datagram, TCPServer, UDPServer, UnixDatagramServer, UsageError
 from strategies import ForkPerRequest, ThreadPool
 from tests.answers import UpperPacket
 from tests.clients import ask, connected, hear
@@ -86,3 +88,52 @@ def test_a_client_that_has_gone():
             with connected(server) as client:
                 client.send(b"bye")
         assert ask(server, b"abc") == b"ABC"
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(tmp_path: Path):
+    told: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    class Brief(UpperPacket):
+        send_timeout = 0.02
+
+        def finish(self) -> None:
+            super().finish()
+            told.put(None)
+
+    class Server(UnixDatagramServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            told.put(sys.exc_info()[1])
+
+    with Server(str(tmp_path / "s"), Brief) as server, Serving(server), connected(server) as deaf:
+        error = None
+        while error is None:  # its own queue fills, and then the server's answers have nowhere to go
+            deaf.send(b"abc")
+            error = told.get(timeout=DEADLINE)
+        assert isinstance(error, TimeoutError)
+        assert "does not read" in str(error)
+        assert ask(server, b"abc") == b"ABC"
+
+
+@pytest.mark.parametrize("strategy", [None, ThreadPool(1)], ids=["inline", "threads"])
+def test_a_packet_has_one_turn(strategy: Any):
+    told: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    class Turns(TurnHandler):
+        next_turn = PARK
+
+        def run(self) -> Any:
+            return self
+
+    class Server(UDPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            told.put(sys.exc_info()[1])
+
+    with Server(("127.0.0.1", 0), Turns, strategy=strategy) as server:
+        with Serving(server), connected(server) as client:
+            client.send(b"abc")
+            error = told.get(timeout=DEADLINE)
+            assert isinstance(error, UsageError)
+            assert "are for connections" in str(error)
+            server.RequestHandlerClass = UpperPacket
+            assert ask(server, b"abc") == b"ABC"
+        assert not server.at_endpoint.live
