@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 
+from strategies.arguments import count
 from strategies.children import LOST, Children
 from strategies.contract import Job, Saturated, Strategy
 from strategies.log import Log
@@ -23,15 +24,13 @@ class ForkPerRequest(Strategy):
     max_children  children at most; with that many the listener leaves the selector, and the loop goes on
 
     A child has a copy of everything: what a handler changes in memory is lost with it.  Raises ValueError for a
-    ``max_children`` below 1.
+    ``max_children`` below 1, TypeError for what is no whole number.
     """
 
     forks = True
 
     def __init__(self, max_children: int = 40) -> None:
-        if max_children < 1:
-            raise ValueError(f"max_children={max_children!r}: at least 1 child is needed")
-        self.max_children = max_children
+        self.max_children = count("max_children", max_children, 1, "at least 1 child is needed")
         self.children = Children()
         self._parents: Children | None = None
         self._promised = False

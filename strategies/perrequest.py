@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from strategies.arguments import count
 from strategies.contract import Job, Saturated, Strategy
 from strategies.log import Log
 
@@ -24,16 +25,14 @@ class ThreadPerRequest(Strategy):
     block_on_close  False: closing the server does not wait for the others either
 
     An exception that ends a thread goes to ``threading.excepthook``, and, since that says nothing of SystemExit, that
-    one is logged.  Raises ValueError for a ``max_threads`` below 1.
+    one is logged.  Raises ValueError for a ``max_threads`` below 1, TypeError for what is no whole number.
     """
 
     def __init__(self, max_threads: int | None = None, daemon: bool = False, block_on_close: bool = True) -> None:
         if max_threads is None:
             soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             max_threads = soft if 0 < soft < 1 << 20 else 1 << 20
-        if max_threads < 1:
-            raise ValueError(f"max_threads={max_threads!r}: at least 1 thread is needed")
-        self.max_threads = max_threads
+        self.max_threads = count("max_threads", max_threads, 1, "at least 1 thread is needed")
         self.daemon = daemon
         self.block_on_close = block_on_close
         self.threads: set[threading.Thread] = set()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+from strategies.arguments import count, seconds
 from strategies.contract import Endpoint, Host, Job, Strategy
 from strategies.inline import Inline
 from strategies.supervisor import Supervisor
 
 MARGIN = 2.0  # seconds that a worker has beyond its own deadline, to cut what is left, before it is killed
+
+MOST = 1 << 22  # processes that Linux can tell apart
 
 
 class Prefork(Strategy):
@@ -27,23 +30,20 @@ class Prefork(Strategy):
 
     Driven by ``handle_request()`` from somebody else's loop, where no process is made beforehand, a Prefork server is
     served by ``inner``, in this process.
-    Raises ValueError for no workers, TypeError for an ``inner`` that makes processes itself.
+    Raises ValueError for no workers, or more than a system can have, TypeError for an ``inner`` that makes processes
+    itself, and for what is no number.
     """
 
     forks = True
 
     def __init__(self, workers: int, inner: Strategy | None = None, stop_timeout: float = 10.0) -> None:
-        if workers < 1:
-            raise ValueError(f"workers={workers!r}: at least 1 worker is needed")
-        if not stop_timeout >= 0:
-            raise ValueError(f"stop_timeout={stop_timeout!r}: the seconds to finish are 0 or more")
         if inner is None:
             inner = Inline()
         if not isinstance(inner, Strategy) or inner.forks:
             raise TypeError(f"inner={inner!r}: a worker runs its jobs by Inline() or a ThreadPool")
-        self.workers = workers
+        self.workers = count("workers", workers, 1, f"choose from 1 to {MOST}, which are all made at once", MOST)
         self.inner = inner
-        self.stop_timeout = stop_timeout
+        self.stop_timeout = seconds("stop_timeout", stop_timeout, "the seconds to finish are 0 or more", zero=True)
         self._supervisor: Supervisor | None = None
         self._stopping: set[Supervisor] = set()
         self._on_stopped: list[Callable[[], object]] = []

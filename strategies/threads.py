@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from strategies.arguments import count, seconds
 from strategies.contract import Endpoint, Host, Job, Saturated, Strategy
 from strategies.log import Log
 
@@ -32,24 +33,18 @@ class ThreadPool(Strategy):
     idle_timeout  seconds after which a thread beyond ``min_threads`` with nothing to do leaves; ``math.inf``: never
 
     A job that raises a BaseException (SystemExit, say) ends its thread: that is logged, and the thread replaced.
-    Raises ValueError for numbers that make no pool.
+    Raises ValueError for numbers that make no pool, TypeError for what is no number.
     """
 
     def __init__(
         self, max_threads: int = 8, min_threads: int = 0, queue: int = 64, idle_timeout: float = 10.0
     ) -> None:
-        if max_threads < 1:
-            raise ValueError(f"max_threads={max_threads!r}: a pool needs at least 1 thread")
-        if not 0 <= min_threads <= max_threads:
-            raise ValueError(f"min_threads={min_threads!r}: choose from 0 to max_threads ({max_threads})")
-        if queue < 0:
-            raise ValueError(f"queue={queue!r}: the number of jobs that may wait is 0 or more")
-        if not idle_timeout > 0:
-            raise ValueError(f"idle_timeout={idle_timeout!r}: the seconds an idle thread stays are more than 0")
-        self.max_threads = max_threads
-        self.min_threads = min_threads
-        self.queue = queue
-        self.idle_timeout = idle_timeout
+        self.max_threads = count("max_threads", max_threads, 1, "a pool needs at least 1 thread")
+        self.min_threads = count("min_threads", min_threads, 0, "choose from 0 to max_threads", self.max_threads)
+        self.queue = count("queue", queue, 0, "the number of jobs that may wait is 0 or more")
+        self.idle_timeout = seconds(
+            "idle_timeout", idle_timeout, "the seconds an idle thread stays are more than 0", zero=False
+        )
         self._names = itertools.count(1)
         self._lock = threading.Lock()
         self._reset()
