@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import errno
 import functools
-import time
 from collections.abc import Callable, Sequence
 
 from strategies.arguments import count
 from strategies.children import LOST, Children
 from strategies.contract import Job, Saturated, Strategy
 from strategies.log import Log
+from strategies.shortage import Shortage
 
 log = Log("strategies")
 
-REST = 0.1  # seconds until the system is asked again for a process it refused; arbitrary
 NO_PROCESS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
@@ -34,7 +33,7 @@ class ForkPerRequest(Strategy):
         self.children = Children()
         self._parents: Children | None = None
         self._promised = False
-        self._refused = False  # the system had no process when it was asked last
+        self._shortage = Shortage("children", self.tell_room)
         self._on_empty: Callable[[], object] | None = None
 
     def has_room(self) -> bool:
@@ -53,12 +52,9 @@ class ForkPerRequest(Strategy):
         except OSError as error:
             if error.errno not in NO_PROCESS:
                 raise
-            if not self._refused:  # once for each time that there are none left
-                log.warning("%r: %s; trying again every %g s", self, error, REST)
-            self._refused = True
-            host.call_at(time.monotonic() + REST, self.tell_room)
+            self._shortage.refused(self, host, error, len(self.children))
             raise Saturated from error
-        self._refused = False
+        self._shortage.given()
         job.leave()
 
     def _serve(self, job: Job) -> None:
@@ -79,6 +75,7 @@ class ForkPerRequest(Strategy):
             on_empty()
 
     def end(self, done: Callable[[], object]) -> None:
+        self._shortage.forget()
         if not self.waits_on_close:
             self.children.disown()
         if self.children:
@@ -98,7 +95,8 @@ class ForkPerRequest(Strategy):
             self._parents, self.children = self.children, Children()  # kept: freeing it touches it all
         self.host = None
         self.endpoints = self._dones = ()
-        self._promised = self._refused = False
+        self._promised = False
+        self._shortage = Shortage("children", self.tell_room)
         self._on_empty = None
 
     def __repr__(self) -> str:

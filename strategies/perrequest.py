@@ -5,16 +5,14 @@ from __future__ import annotations
 import itertools
 import resource
 import threading
-import time
 from collections.abc import Callable
 
 from strategies.arguments import count
 from strategies.contract import Job, Saturated, Strategy
 from strategies.log import Log
+from strategies.shortage import Shortage
 
 log = Log("strategies")
-
-RETRY = 0.1  # seconds until a thread that the system refused is asked for again; arbitrary
 
 
 class ThreadPerRequest(Strategy):
@@ -39,7 +37,7 @@ class ThreadPerRequest(Strategy):
         self._names = itertools.count(1)
         self._lock = threading.Lock()
         self._promised = False
-        self._refused = False  # the system had no thread when it was asked last
+        self._shortage = Shortage("threads", self.tell_room)
         self._on_empty: Callable[[], object] | None = None
 
     @property
@@ -63,15 +61,11 @@ class ThreadPerRequest(Strategy):
         try:
             thread.start()
         except RuntimeError as error:
-            if not self._refused:  # once for each time that there are none left
-                log.warning("%r: %s; going on with %d threads", self, error, len(self.threads) - 1)
-            self._refused = True
             with self._lock:
                 self.threads.discard(thread)
-            if self.host is not None:
-                self.host.call_at(time.monotonic() + RETRY, self.tell_room)
+            self._shortage.refused(self, self.host, error, len(self.threads))
             raise Saturated from error
-        self._refused = False
+        self._shortage.given()
 
     def _work(self, job: Job) -> None:
         """Worker thread."""
@@ -97,6 +91,7 @@ class ThreadPerRequest(Strategy):
             self.host.post(on_empty)
 
     def end(self, done: Callable[[], object]) -> None:
+        self._shortage.forget()
         if not self.waits_on_close:  # nobody waits for them
             done()
             return
@@ -117,7 +112,8 @@ class ThreadPerRequest(Strategy):
         super().abandon()
         self._lock = threading.Lock()
         self.threads = set()
-        self._promised = self._refused = False
+        self._promised = False
+        self._shortage = Shortage("threads", self.tell_room)
         self._on_empty = None
 
     def __repr__(self) -> str:

@@ -11,16 +11,14 @@ import functools
 import itertools
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from strategies.arguments import count, seconds
 from strategies.contract import Endpoint, Host, Job, Saturated, Strategy
 from strategies.log import Log
+from strategies.shortage import Shortage
 
 log = Log("strategies")
-
-RETRY = 0.1  # seconds until a thread that the system refused is asked for again; arbitrary
 
 
 class ThreadPool(Strategy):
@@ -55,7 +53,7 @@ class ThreadPool(Strategy):
         self._idle = 0  # threads that wait for a job, or are on their way to
         self._waiting = 0  # jobs handed in that no thread has taken
         self._promised = False  # we said that there is no room: a room() is owed
-        self._refused = False  # the system had no thread when it was asked last; it is asked again by and by
+        self._shortage = Shortage("threads", self._ask_again)
         self._ending: Callable[[], object] | None = None
         self._joining: set[threading.Thread] = set()  # who is there at the end
 
@@ -68,7 +66,7 @@ class ThreadPool(Strategy):
 
     def has_room(self) -> bool:
         # Without the lock: only this thread adds to those that wait, so a place that is seen stays.
-        if self._waiting < self.queue and not self._refused:
+        if self._waiting < self.queue and not self._shortage.waits:
             return True
         with self._lock:
             if self._takes():
@@ -77,7 +75,7 @@ class ThreadPool(Strategy):
             return False
 
     def _takes(self) -> bool:
-        if self._refused and not self._threads:
+        if self._shortage.waits and not self._threads:
             return False
         spare = self.max_threads - len(self._threads)
         return self._waiting < self._idle + spare + self.queue
@@ -107,11 +105,9 @@ class ThreadPool(Strategy):
         except RuntimeError as error:
             self._threads.discard(thread)
             self._idle -= 1
-            if not self._refused and self.host is not None:
-                log.warning("%r: %s; going on with %d threads", self, error, len(self._threads))
-                self.host.post(self._ask_later)
-            self._refused = True
+            self._shortage.refused(self, self.host, error, len(self._threads))
             return False
+        self._shortage.given()
         if self._jobs.closed:
             self._joining.add(thread)
         return True
@@ -126,18 +122,10 @@ class ThreadPool(Strategy):
             return len(self._threads) < self.max_threads
         return len(self._threads) < self.min_threads and not self._jobs.closed
 
-    def _ask_later(self) -> None:
-        if self.host is not None:
-            self.host.call_at(time.monotonic() + RETRY, self._ask_again)
-
     def _ask_again(self) -> None:
         """Loop thread.  The system had no thread to give, a while ago: is there one now?"""
         with self._lock:
             self._start_missing()
-            still = self._missing()
-            self._refused = still
-        if still:
-            self._ask_later()
         self._room()
 
     def _work(self) -> None:
@@ -239,6 +227,7 @@ class ThreadPool(Strategy):
     def _end_of(self, done: Callable[[], object]) -> None:
         for thread in self._joining:
             thread.join()  # all have left the pool; what is left of them is a few bytecodes
+        self._shortage.forget()
         self._reset()
         done()
 

@@ -21,7 +21,7 @@ import pytest
 
 from handlers import PARK, BaseRequestHandler, StreamRequestHandler, TurnHandler
 from reactor import Reactor, TCPServer, UDPServer
-from strategies import ForkPerRequest, ThreadPool, forking
+from strategies import ForkPerRequest, ThreadPool, forking, shortage
 from tests.answers import Upper, UpperPacket, Whereabouts
 from tests.clients import ask, connected, hear, say
 from tests.contract.fakes import FakeEndpoint, FakeHost, FakeJob, Gate
@@ -233,9 +233,9 @@ def test_no_warnings_in_a_child(capfd: pytest.CaptureFixture[str]):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.logs("no process; trying again")
+@pytest.mark.logs("no process; going on with 0 children")
 def test_no_process_for_a_while(monkeypatch: pytest.MonkeyPatch, logs: list[Any]):
-    monkeypatch.setattr(forking, "REST", 0.01)
+    monkeypatch.setattr(shortage, "RETRY", 0.01)
     refused: list[None] = []
     fork = os.fork
 

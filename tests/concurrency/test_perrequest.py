@@ -11,7 +11,7 @@ import pytest
 
 from handlers import BaseRequestHandler
 from reactor import TCPServer
-from strategies import Saturated, ThreadPerRequest, perrequest
+from strategies import Saturated, ThreadPerRequest, shortage
 from tests.answers import Upper, Whereabouts, held_by
 from tests.clients import ask, connected, hear, say
 from tests.contract.fakes import FakeEndpoint, FakeHost, FakeJob
@@ -48,7 +48,7 @@ def test_max_threads_pauses_the_listener():
 @pytest.mark.logs("can't start new thread; going on with 0 threads")
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, logs: list[Any]):
     with FakeHost() as host:
-        monkeypatch.setattr(perrequest, "time", host.time)
+        monkeypatch.setattr(shortage, "time", host.time)
         start = threading.Thread.start
 
         def refuse(thread: threading.Thread) -> None:
@@ -61,8 +61,9 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, logs: list[Any]):
             with pytest.raises(Saturated):
                 strategy.submit(FakeJob(host))
             assert not strategy.threads
-            assert host.due == [pytest.approx(perrequest.RETRY)]
-            host.advance(perrequest.RETRY)
+            host.settle_down()
+            assert host.due == [pytest.approx(shortage.RETRY)]
+            host.advance(shortage.RETRY)
             host.settle_down()
             assert endpoint.rooms == count
         monkeypatch.setattr(threading.Thread, "start", start)

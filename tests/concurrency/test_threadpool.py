@@ -12,7 +12,7 @@ import pytest
 
 from handlers import BaseRequestHandler
 from reactor import Reactor, TCPServer
-from strategies import Saturated, ThreadPool, threads
+from strategies import Saturated, ThreadPool, shortage, threads
 from tests.answers import Upper, held_by
 from tests.clients import ask, connected, hear, say
 from tests.contract.fakes import FakeEndpoint, FakeHost, FakeJob, Gate
@@ -327,7 +327,7 @@ class NoThreads:
 
 @pytest.mark.logs("can't start new thread; going on with 0 threads")
 def test_no_thread_to_be_had(host: FakeHost, monkeypatch: pytest.MonkeyPatch, logs: list[Any]):
-    monkeypatch.setattr(threads, "time", host.time)
+    monkeypatch.setattr(shortage, "time", host.time)
     system = NoThreads(monkeypatch)
     with Opened(host, ThreadPool(2)) as opened:
         for _ in range(3):
@@ -337,15 +337,15 @@ def test_no_thread_to_be_had(host: FakeHost, monkeypatch: pytest.MonkeyPatch, lo
         host.settle_down()
         assert system.refused == 1  # it does not ask again for each job
         for _ in range(3):
-            assert host.due == [pytest.approx(threads.RETRY)]
+            assert host.due == [pytest.approx(shortage.RETRY)]
             before = opened.endpoint.rooms
-            host.advance(threads.RETRY)
+            host.advance(shortage.RETRY)
             assert opened.endpoint.rooms == before + 1
             with pytest.raises(Saturated):
                 opened.submit()
             host.settle_down()
         system.on = False
-        host.advance(threads.RETRY)
+        host.advance(shortage.RETRY)
         assert opened.pool.has_room()
         job = opened.submit()
         host.until(lambda: job.settled, "the job")
@@ -354,7 +354,7 @@ def test_no_thread_to_be_had(host: FakeHost, monkeypatch: pytest.MonkeyPatch, lo
 @pytest.mark.logs("can't start new thread; going on with 1 threads")
 def test_no_second_thread_to_be_had(host: FakeHost, gate: Gate, monkeypatch: pytest.MonkeyPatch):
     """The job waits for the thread that there is, or for one that can be had later."""
-    monkeypatch.setattr(threads, "time", host.time)
+    monkeypatch.setattr(shortage, "time", host.time)
     with Opened(host, ThreadPool(2)) as opened:
         opened.submit(gate)
         gate.wait_came()
@@ -363,7 +363,7 @@ def test_no_second_thread_to_be_had(host: FakeHost, gate: Gate, monkeypatch: pyt
         assert not job.settled
         system.on = False
         host.settle_down()
-        host.advance(threads.RETRY)
+        host.advance(shortage.RETRY)
         host.until(lambda: job.settled, "the second thread")
         gate.release_all()
 
@@ -376,7 +376,7 @@ def test_no_replacement_to_be_had(host: FakeHost, gate: Gate, monkeypatch: pytes
         gate()
         raise SystemExit
 
-    monkeypatch.setattr(threads, "time", host.time)
+    monkeypatch.setattr(shortage, "time", host.time)
     with Opened(host, ThreadPool(1)) as opened:
         opened.submit(die)
         gate.wait_came()
@@ -389,7 +389,7 @@ def test_no_replacement_to_be_had(host: FakeHost, gate: Gate, monkeypatch: pytes
         host.settle_down()
         assert host.due
         system.on = False
-        host.advance(threads.RETRY)
+        host.advance(shortage.RETRY)
         host.until(lambda: job.settled, "the job of the one that died")
 
 
