@@ -56,23 +56,29 @@ class Connection(RequestJob):
         if self.hand_on is not None:
             self.hand_on(self)
 
-    def run_out(self) -> None:
+    def run_out(self, lifeline: int | None = None) -> None:
         self.hand_on = None
         if self.state is not PARKED:
             self.run()
         while self.state is not CLOSED:
             if self.state is PARKED:
-                if self._wait() and not (self.at_end() and self.heard_end()):
+                if self._wait(lifeline) and not (self.at_end() and self.heard_end()):
                     move(self, READY)
                 else:
                     self.end()
             self.run()
 
-    def _wait(self) -> bool:
-        """Wait until the client has sent, at most for the handler's ``idle_timeout``; return whether it has."""
+    def _wait(self, lifeline: int | None) -> bool:
+        """Wait until the client has sent, at most for the handler's ``idle_timeout``; return whether it has.
+
+        False as well when ``lifeline`` is readable: nobody waits for the idle ones any more.
+        """
         poll = select.poll()
         poll.register(self.request, select.POLLIN)
-        return bool(wait_for(poll, self.idle_timeout))
+        if lifeline is not None:
+            poll.register(lifeline, select.POLLIN)
+        ready = wait_for(poll, self.idle_timeout)
+        return bool(ready) and all(fd != lifeline for fd, _ in ready)
 
     def at_end(self) -> bool:
         """Its owner.  Whether the client has said all it will, or is gone."""

@@ -107,7 +107,7 @@ class RequestJob:
             move(self, CLOSED)
             self.settle(self)
 
-    def run_out(self) -> None:
+    def run_out(self, lifeline: int | None = None) -> None:
         """Forked child, or no loop to wait in: all turns to the end."""
         self.run()
 

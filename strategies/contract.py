@@ -30,8 +30,11 @@ class Job(Protocol):
     def run(self) -> None:
         """One turn, on the calling thread.  Raises only what must end that thread: BaseExceptions, our own bugs."""
 
-    def run_out(self) -> None:
-        """All turns to the end, where there is no loop to wait in: in a forked child."""
+    def run_out(self, lifeline: int | None = None) -> None:
+        """All turns to the end, where there is no loop to wait in: in a forked child.
+
+        When the descriptor ``lifeline`` becomes readable, a job that waits for its client ends; one at work goes on.
+        """
 
     def close(self) -> None:
         """Close the request of a job that never ran."""

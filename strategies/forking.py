@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 from collections.abc import Callable, Sequence
 
 from strategies.arguments import count
 from strategies.children import LOST, Children
-from strategies.contract import Job, Saturated, Strategy
+from strategies.contract import Endpoint, Job, Saturated, Strategy
 from strategies.log import Log
 from strategies.shortage import Shortage
 
@@ -22,6 +23,9 @@ class ForkPerRequest(Strategy):
 
     max_children  children at most; with that many the listener leaves the selector, and the loop goes on
 
+    A child whose connection is parked waits for its client itself.  It ends when the loop drains or rests, as a parked
+    connection of the loop's own would, and when its parent is gone.
+
     A child has a copy of everything: what a handler changes in memory is lost with it.  Raises ValueError for a
     ``max_children`` below 1, TypeError for what is no whole number.
     """
@@ -32,6 +36,8 @@ class ForkPerRequest(Strategy):
         self.max_children = count("max_children", max_children, 1, "at least 1 child is needed")
         self.children = Children()
         self._parents: Children | None = None
+        #: A pipe that says nothing: parked children watch its reading end, the writing one is the parent's alone.
+        self._lifeline: tuple[int, ...] = ()
         self._promised = False
         self._shortage = Shortage("children", self.tell_room)
         self._on_empty: Callable[[], object] | None = None
@@ -48,6 +54,8 @@ class ForkPerRequest(Strategy):
             self._promised = True
             raise Saturated
         try:
+            if not self._lifeline:
+                self._lifeline = os.pipe()
             self.children.spawn(host, functools.partial(self._serve, job), functools.partial(self._gone, job))
         except OSError as error:
             if error.errno not in NO_PROCESS:
@@ -59,9 +67,12 @@ class ForkPerRequest(Strategy):
 
     def _serve(self, job: Job) -> None:
         """Forked child."""
+        reading, writing = self._lifeline
+        self._lifeline = ()  # so that it is kept in abandon()
+        os.close(writing)
         if self.host is not None:
             self.host.abandon(*job.holds())
-        job.run_out()
+        job.run_out(reading)
 
     def _gone(self, job: Job, pid: int, status: int) -> None:
         if status < 0 and status != LOST:
@@ -74,7 +85,23 @@ class ForkPerRequest(Strategy):
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
 
+    def halt(self, done: Callable[[], object]) -> None:
+        self._let_idle_go()
+        done()
+
+    def retire(self, endpoint: Endpoint, done: Callable[[], object]) -> None:
+        if self.endpoints in ((), (endpoint,)):  # else idle children of others would go with its own
+            self._let_idle_go()
+        done()
+
+    def _let_idle_go(self) -> None:
+        """The next child has another lifeline."""
+        lifeline, self._lifeline = self._lifeline, ()
+        for fd in lifeline:
+            os.close(fd)
+
     def end(self, done: Callable[[], object]) -> None:
+        self._let_idle_go()
         self._shortage.forget()
         if not self.waits_on_close:
             self.children.disown()
@@ -91,6 +118,7 @@ class ForkPerRequest(Strategy):
     def abandon(self) -> None:
         # As little as can be: see strategies.children.  The sentinels of the siblings are watched by the host, who
         # closes what it watches, and without a host nobody is signalled.
+        self._let_idle_go()
         if self.host is not None:  # not the second time
             self._parents, self.children = self.children, Children()  # kept: freeing it touches it all
         self.host = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import json
@@ -144,7 +145,8 @@ def test_a_child_has_its_request_and_nothing_else(way: str):
             ours = [entry for entry in more if entry[0] != request and entry[1] in _of_server(reactor)]
             assert ours == []
             extra = [entry for entry in more if entry[0] != request]
-            assert len(extra) <= (1 if way == "pidfd" else 2), extra  # the client of ask(), and its own sentinel
+            # The client of ask(), the lifeline, and its own sentinel.
+            assert len(extra) <= (2 if way == "pidfd" else 3), extra
             gate.release_all()
             assert [hear(client) for client in (in_child, in_thread, queued)] == [b"ABC"] * 3
             until(lambda: not beside.at_endpoint.live)
@@ -298,6 +300,61 @@ def test_turns_in_a_child():
         client.shutdown(socket.SHUT_WR)
         hear(client)
         until(lambda: not server.at_endpoint.live)
+
+
+class SaysGoodbye(TurnHandler):
+    idle_timeout = None
+
+    def handle(self) -> Any:
+        self.wfile.write(self.rfile.readline().upper())
+        return PARK
+
+    def finish(self) -> None:
+        self.wfile.write(b"goodbye")
+        super().finish()
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another child"])
+def test_a_drain_does_not_wait_for_an_idle_child(beside: bool):
+    """Its client sends nothing more: it held the drain until the deadline."""
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(LOOPBACK, SaysGoodbye, strategy=ForkPerRequest()))
+        with Serving(reactor) as serving, connected(server) as client, contextlib.ExitStack() as stack:
+            clients = [client]
+            if beside:
+                clients.append(stack.enter_context(connected(server)))
+            for each in clients:
+                each.sendall(b"hello\n")
+                assert each.recv(100) == b"HELLO\n"
+            reactor.post(lambda: reactor.drain(10 * DEADLINE))
+            assert hear(client) == b"goodbye"
+            assert serving.ended() is None
+    assert serving.report == (1 + beside, ())
+
+
+def test_a_drain_waits_for_a_child_at_work():
+    with Gate() as gate, Reactor() as reactor:
+        server = reactor.add(TCPServer(LOOPBACK, held_at(gate), strategy=ForkPerRequest()))
+        with Serving(reactor) as serving, connected(server) as client:
+            say(client, b"abc")
+            gate.wait_came()
+            reactor.post(lambda: reactor.drain(10 * DEADLINE))
+            on_loop(server, lambda: None)
+            gate.release()
+            assert hear(client) == b"ABC"
+            assert serving.ended() is None
+    assert serving.report.cut == ()
+
+
+def test_an_idle_child_ends_as_the_loop_rests():
+    with TCPServer(LOOPBACK, SaysGoodbye, strategy=ForkPerRequest()) as server, connected(server) as client:
+        with Serving(server):
+            client.sendall(b"hello\n")
+            assert client.recv(100) == b"HELLO\n"
+        assert hear(client) == b"goodbye"
+        with Serving(server), connected(server) as another:
+            another.sendall(b"again\n")
+            assert another.recv(100) == b"AGAIN\n"
 
 
 def test_handle_request_without_a_loop():

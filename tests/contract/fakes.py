@@ -194,7 +194,8 @@ class FakeJob:
         finally:
             self.settle(self)
 
-    run_out = run
+    def run_out(self, lifeline: int | None = None) -> None:
+        self.run()
 
     def close(self) -> None:
         self.events.append("close")
