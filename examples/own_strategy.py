@@ -47,6 +47,11 @@ class OnExecutor(Strategy):
         else:
             Thread(target=wait, args=(self.host.post,)).start()
 
+    def abandon(self) -> None:  # in a forked child, which has none of the threads
+        super().abandon()
+        self.places = deque(range(self.workers))
+        self.executor = ThreadPoolExecutor(self.workers)
+
 
 class Upper(StreamRequestHandler):
     def handle(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from reactor.errors import UsageError
+from reactor.errors import UsageError, ends_server
 from reactor.job import RequestJob, close_all, close_untaken
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState, RequestState, move
@@ -75,7 +75,7 @@ class Endpoint:
         self._handed: deque[Any] = deque()  # by other threads, on their way back
         self._on_empty: list[Callable[[], object]] = []
         self._listener = Listener(loop, self._gone)
-        self._parking = Parking(loop, self.dispatch)
+        self._parking = Parking(loop, self._dispatch_again)
 
     # -- what the strategy may ask
 
@@ -96,7 +96,7 @@ class Endpoint:
     def room(self) -> None:
         waiting = self._waiting
         while waiting and self.strategy.has_room():
-            if not self._start(waiting.popleft()):
+            if not self._start_again(waiting.popleft()):
                 return
         if not waiting:
             self._listener.resume(Pause.SATURATED)
@@ -136,7 +136,24 @@ class Endpoint:
         else:
             self._start(job)
 
+    def _dispatch_again(self, job: RequestJob) -> None:
+        """As ``dispatch()``, where no hook of the server's is on the way that would report what goes wrong."""
+        if self._waiting:
+            self._waiting.append(job)
+        else:
+            self._start_again(job)
+
+    def _start_again(self, job: RequestJob) -> bool:
+        try:
+            return self._start(job)
+        except Exception as error:
+            if ends_server(error):
+                raise
+            self.server.handle_error(job.request, job.client_address)
+            return True
+
     def _start(self, job: RequestJob) -> bool:
+        """Whether there was room for it."""
         try:
             mine = self.strategy.submit(job)
         except Saturated:
@@ -200,7 +217,7 @@ class Endpoint:
                 except (OSError, ValueError):  # the handler closed its socket, and asks for more of it
                     pass
             connection.end()
-        self.loop.soon(self.dispatch, connection)
+        self.loop.soon(self._dispatch_again, connection)
 
     def settled(self, job: RequestJob) -> None:
         """Any thread.  The request is closed, here or in the child that took it over."""
@@ -260,7 +277,7 @@ class Endpoint:
             move(self, DRAINING)
         self.when_empty(empty)
         for connection in self._parking.empty():
-            self.dispatch(connection)
+            self._dispatch_again(connection)
 
     def when_empty(self, callback: Callable[[], object]) -> None:
         """Call it once nothing is live.  More than one may wait: a drain, and a close that comes meanwhile."""
@@ -294,11 +311,13 @@ class Endpoint:
         move(self, CLOSING)
         self.server.close_listener()
         self._left()
+        for strategy in tuple(self._joined):
+            strategy.retire(self, _nothing)
         idle = self._parking.empty()
         if self.strategy.waits_on_close:
             self.when_empty(self._leave_strategies)
         for connection in idle:
-            self.dispatch(connection)
+            self._dispatch_again(connection)
         if not self.strategy.waits_on_close:
             self._leave_strategies()
 

@@ -324,7 +324,9 @@ class Reactor:
 
             undo = reactor.watch(lifeline, drain)
             with on_signals(lambda: reactor.drain(timeout), signal.SIGTERM):
-                reactor.run()
+                report = reactor.run()
+            for server in servers:  # drained, it has cut what was left: what runs on does not hold up the worker's end
+                server.close_timeout = timeout if report is None else 0
 
 
 def _strategies(endpoints: Sequence[Endpoint]) -> list[Strategy]:

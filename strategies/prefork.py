@@ -10,7 +10,7 @@ from strategies.contract import Endpoint, Host, Job, Strategy
 from strategies.inline import Inline
 from strategies.supervisor import Supervisor
 
-MARGIN = 2.0  # seconds that a worker has beyond its own deadline, to cut what is left, before it is killed
+MARGIN = 4.0  # seconds that a worker has beyond its own deadline, to cut what is left, before it is killed
 
 MOST = 1 << 22  # processes that Linux can tell apart
 

@@ -10,7 +10,7 @@ import pytest
 
 from examples.own_strategy import OnExecutor
 from strategies import ForkPerRequest, Inline, Job, Prefork, Saturated, Strategy, ThreadPerRequest, ThreadPool
-from tests.contract.checks import CHECKS, check_abandon_in_a_child
+from tests.contract.checks import CHECKS
 
 
 class OneThread(Strategy):
@@ -92,6 +92,4 @@ OURS = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("make", OURS, ids=lambda make: repr(make()) if make is not OneThread else "OneThread()")
 def test_contract(make: Callable[[], Strategy], check: Callable[[Callable[[], Strategy]], None]):
-    if check is check_abandon_in_a_child and isinstance(make(), OnExecutor):
-        pytest.xfail("the example keeps its parent's threads for its own")
     check(make)

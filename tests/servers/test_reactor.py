@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from handlers import PARK, StreamRequestHandler, TurnHandler
 from reactor import DrainReport, Reactor, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer, UsageError
 from reactor.poller import EpollPoller, Poller, SelectorPoller
-from strategies import ForkPerRequest, Inline, Prefork, ThreadPool
+from strategies import ForkPerRequest, Inline, Prefork, Strategy, ThreadPool
 from tests.answers import Upper, Whereabouts, held_by
 from tests.clients import ask, connected, hear, say
 from tests.hold import Hold
@@ -250,6 +251,36 @@ def test_a_hook_that_raises_at_a_deadline_is_logged():
             assert len(report.cut) == 2
             assert hear(second) == b""
             assert first is not None
+
+
+@pytest.mark.parametrize("returned", ["something else", None])
+def test_a_strategy_that_breaks_its_contract_ends_no_server(returned: Any):
+    # On the way of a connection that was parked there is no hook of the server's that would report it.
+    told: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    class Broken(Strategy):
+        def submit(self, job: Any) -> Any:
+            if returned is None:
+                raise ZeroDivisionError
+            return returned
+
+    class Echo(TurnHandler):
+        def handle(self) -> Any:
+            return None
+
+    class Server(TCPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            told.put(sys.exc_info()[1])
+
+    with Reactor() as reactor:
+        broken = reactor.add(Server(("127.0.0.1", 0), Echo, strategy=Broken()))
+        beside = reactor.add(TCPServer(("127.0.0.1", 0), Upper))
+        with Serving(reactor):
+            for _ in range(2):
+                assert ask(broken, b"abc") == b""
+                assert isinstance(told.get(timeout=DEADLINE), (TypeError, ZeroDivisionError))
+            assert ask(beside, b"abc") == b"ABC"
+            assert on_loop(reactor, lambda: len(broken.at_endpoint.live)) == 0
 
 
 def test_a_server_is_of_one_reactor():

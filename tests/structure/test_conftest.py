@@ -45,6 +45,8 @@ def test_child():
 
 def test_stuck_child():
     held.append(subprocess.Popen(["sleep", "600"]))
+    while not open(f"/proc/{held[-1].pid}/cmdline").read():  # the system tells it a moment after
+        pass
     held[-1].returncode = 0
 
 def test_after_a_child():
