@@ -43,11 +43,9 @@ class Connection(RequestJob):
     def turn(self) -> Any:
         handler = self.handler
         if handler is None:
-            server, request, client_address = self.server, self.request, self.client_address
-            if self.ending:  # its client has never said anything
-                return attempt(server, request, client_address, _nothing)
-            return attempt(server, request, client_address, server.finish_request, request, client_address)
-        turn = handler.expire if self.ending else handler.run
+            turn = _nothing if self.ending else None  # ending: its client has never said anything
+        else:
+            turn = handler.expire if self.ending else handler.run
         return attempt(self.server, self.request, self.client_address, turn)
 
     def go_on(self, handler: Any) -> None:

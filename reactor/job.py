@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from reactor.errors import UsageError, end_server
@@ -20,14 +21,16 @@ def unsettled(job: Any) -> None:
     """What ``settle`` is before the server fills it."""
 
 
-def attempt(server: Any, request: Any, client_address: Any, turn: Callable[..., Any], *args: Any) -> Any:
+def attempt(server: Any, request: Any, client_address: Any, turn: Callable[[], Any] | None = None) -> Any:
     """Worker thread.  One turn of a request; the request is closed here, once, unless it wants another.
+
+    turn  what is called; None for the first, which is ``finish_request()``
 
     Returns the handler that wants another turn, or None when the request is done.  An Exception goes to the server's
     ``handle_error()``; what that raises, and other BaseExceptions, end the thread, and are marked so.
     """
     try:
-        again = turn(*args)
+        again = server.finish_request(request, client_address) if turn is None else turn()
     except Exception:  # noqa: BLE001  # the second door
         try:
             server.handle_error(request, client_address)
@@ -85,9 +88,7 @@ class RequestJob:
 
     def turn(self) -> Any:
         """One call of the handler.  Returns what wants another turn, or None when the request is closed."""
-        request, client_address = self.request, self.client_address
-        server = self.server
-        return attempt(server, request, client_address, server.finish_request, request, client_address)
+        return attempt(self.server, self.request, self.client_address)
 
     @property
     def waits_first(self) -> bool:
@@ -102,7 +103,7 @@ class RequestJob:
     def go_on(self, handler: Any) -> None:
         """The handler wants another turn: here there is one, and that is reported like any error of a handler."""
         try:
-            attempt(self.server, self.request, self.client_address, _refuse, handler)
+            attempt(self.server, self.request, self.client_address, partial(_refuse, handler))
         finally:
             move(self, CLOSED)
             self.settle(self)

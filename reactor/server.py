@@ -14,6 +14,7 @@ from _thread import RLock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from reactor.accepted import Accepted
 from reactor.endpoint import Endpoint
 from reactor.errors import UsageError
 from reactor.job import attempt
@@ -229,7 +230,7 @@ class BaseServer:
         """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
         endpoint = self.at_endpoint or attach(self)
         if endpoint.direct and getattr(self.RequestHandlerClass, "speaks_first", True):
-            handler = attempt(self, request, client_address, self.finish_request, request, client_address)
+            handler = attempt(self, request, client_address)
             if handler is not None:
                 endpoint.go_on(request, client_address, handler)
         else:
@@ -339,7 +340,7 @@ class TCPServer(BaseServer):
             return accepted
         # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
         fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-        request = socket.socket(FAMILY(listener), TYPE(listener), 0, fd)
+        request = Accepted(FAMILY(listener), TYPE(listener), 0, fd)
         if not FOREIGN_ACCEPT_BLOCKS:
             request.setblocking(True)
         return request, address

@@ -84,11 +84,18 @@ class Taker:
 
     def take(self) -> OSError | None:
         """Take one request and process it: get, verify, process.  Returns the OSError that ``get_request()`` raised."""
+        server = self.server
         try:
-            request, client_address = self.server.get_request()
+            request, client_address = server.get_request()
         except OSError as error:
             return error
-        self.process(request, client_address)
+        try:  # as in process(): a call less for each request
+            if server.verify_request(request, client_address):
+                server.process_request(request, client_address)
+            else:
+                server.shutdown_request(request)
+        except BaseException as error:  # noqa: BLE001  # reported, or raised again
+            self._failed(error, request, client_address)
         return None
 
     def take_waiting(self, is_there: Callable[[], bool]) -> bool:
