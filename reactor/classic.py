@@ -73,6 +73,10 @@ class ClassicTaker(Taker):
         # A ForkingMixIn's looks after children that have ended.  The loop does that for ours; it is called for others.
         return any(overrides(server, name) for name in ("service_actions", "collect_children", "process_request"))
 
+    @property
+    def plain(self) -> bool:
+        return False
+
     def serves_by_request(self) -> bool:
         return False
 

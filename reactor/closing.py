@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _thread import get_ident
+from collections.abc import Callable
 
 from reactor.drain import GRACE
 from reactor.endpoint import Endpoint
@@ -18,10 +19,14 @@ LOOK = 0.001  # seconds between two looks whether somebody's handle_request() ha
 
 
 class Closing:
-    """Any thread or handler, except where a method says otherwise."""
+    """Any thread or handler, except where a method says otherwise.
 
-    def __init__(self, loop: Loop, errands: Errands) -> None:
+    is_mine  whether the calling thread would wait for itself
+    """
+
+    def __init__(self, loop: Loop, errands: Errands, is_mine: Callable[[], bool]) -> None:
         self._loop = loop
+        self._is_mine = is_mine
         self._errands = errands
 
     def close(self, endpoint: Endpoint, timeout: float | None) -> bool:
@@ -33,7 +38,7 @@ class Closing:
         me = get_ident()
         if self._turn_until_closed(endpoint, timeout, me):
             return True
-        if self._loop.leads() or endpoint.runs_on(me):
+        if self._is_mine() or endpoint.runs_on(me):
             return False
         if left := len(endpoint.live):  # else another thread that closes it has cut them
             log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, left)
@@ -52,6 +57,9 @@ class Closing:
         if loop.leads():
             endpoint.close()
             return endpoint.is_closed
+        if self._is_mine():  # the lead is lent, and this is a signal handler
+            loop.post(endpoint.close)
+            return False
         began = loop.clock()
         deadline = None if timeout is None else began + timeout
         speaks_at: float | None = began + SILENCE

@@ -9,10 +9,14 @@ from reactor.loop import Loop
 
 
 class Errands:
-    """Any thread or handler.  Nobody waits for a loop that has ended: ``end()`` lets all through who do."""
+    """Any thread or handler.  Nobody waits for a loop that has ended: ``end()`` lets all through who do.
 
-    def __init__(self, loop: Loop) -> None:
+    is_mine  whether the calling thread would wait for itself
+    """
+
+    def __init__(self, loop: Loop, is_mine: Callable[[], bool]) -> None:
         self._loop = loop
+        self._is_mine = is_mine
         self._latches: set[Latch] = set()
 
     def do(self, callback: Callable[[], object], timeout: float | None = None) -> bool:
@@ -29,7 +33,7 @@ class Errands:
             latch.open()
 
         self._loop.post(do)
-        if self._loop.running and not self._loop.leads():
+        if self._loop.running and not self._is_mine():
             self.wait(latch, timeout)
         return bool(done)
 

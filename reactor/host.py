@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reactor.endpoint import Endpoint
+from reactor.lending import Lending
 from reactor.loop import Loop
+from strategies.contract import Strategy
 
 
 class LoopHost:
     """The Host of the strategies' contract, over one loop and all endpoints in it."""
 
-    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint], lending: Lending) -> None:
         self._loop = loop
         self._endpoints = endpoints
+        self._lending = lending
         self._users: set[int] = set()
         self.post = loop.post
         self.call_at = loop.call_at
@@ -31,6 +34,10 @@ class LoopHost:
             unwatch()
 
         return undo
+
+    def lend(self, strategy: Strategy) -> bool:
+        """Loop thread.  Lend the lead from the end of this turn on; not where a program watches something itself."""
+        return not self._users and self._lending.ask(strategy)
 
     def abandon(self, *keep: Any) -> None:
         """Forked child.  Close this process's copies of everything, but for the file objects in ``keep``."""

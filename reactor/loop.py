@@ -25,6 +25,8 @@ from reactor.patience import LONGEST
 from reactor.poller import READ, Poller, best_poller
 from reactor.timers import Timer, Timers
 
+NOBODY = 0  # no thread's identity
+
 
 class Busy(UsageError):
     """The loop is being turned already."""
@@ -69,6 +71,7 @@ class Loop:
         self._ready: deque[Callable[[], object]] = deque()
         self._lead = allocate_lock()
         self._leader: int | None = None
+        self._table: dict[object, None] = {}  # the lead lies here, by who may take it up
         self._by_the_way = False
         self.closed = False
         self._poller.register(self._mailbox.reading, READ, self._mailbox)
@@ -146,6 +149,26 @@ class Loop:
         finally:
             self._leader = None
             self._lead.release()
+
+    @property
+    def lies(self) -> bool:
+        """Any thread.  Whether the lead lies on the table."""
+        return bool(self._table)
+
+    def lay_down(self, token: object) -> None:
+        """Loop thread, inside ``led()``.  Let another thread have the lead: whoever has the ``token`` and is first.
+
+        Till then nobody leads, and the loop is running all the same.
+        """
+        self._leader = NOBODY
+        self._table[token] = None
+
+    def take_up(self, token: object) -> bool:
+        """Any thread that was given the ``token``.  Take the lead, if it lies there; return whether it did."""
+        if self._table.pop(token, token) is token:  # one step: of two that try, one has it
+            return False
+        self._leader = get_ident()
+        return True
 
     def turn(self, timeout: float | None = None) -> None:
         """One turn.  Waits at most ``timeout`` seconds (None: until something happens) for something to do."""

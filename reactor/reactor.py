@@ -15,6 +15,7 @@ from reactor.errors import UsageError
 from reactor.host import LoopHost
 from reactor.interrupts import Interrupts
 from reactor.latch import Latch
+from reactor.lending import Lending
 from reactor.lifecycle import EndpointState
 from reactor.loop import Loop
 from reactor.signals import on_signals, signals_wake
@@ -37,7 +38,8 @@ class Reactor:
     def __init__(self) -> None:
         self._loop = Loop()
         self._endpoints: list[Endpoint] = []
-        self._host = LoopHost(self._loop, self._endpoints)
+        self._lending = Lending(self._loop, self._is_wanted)
+        self._host = LoopHost(self._loop, self._endpoints, self._lending)
         self._stopping = False
         self._some_left = False
         self._acting: list[Any] = []  # those whose service_actions() does something
@@ -45,9 +47,9 @@ class Reactor:
         self._report: DrainReport | None = None
         self._runner: int | None = None
         self._ended = Latch(opened=True)
-        self._errands = Errands(self._loop)
-        self._closing = Closing(self._loop, self._errands)
-        self._interrupts = Interrupts(self._loop.cut_short)
+        self._errands = Errands(self._loop, self._is_mine)
+        self._closing = Closing(self._loop, self._errands, self._is_mine)
+        self._interrupts = Interrupts(self._hurry)
 
     def __enter__(self) -> Reactor:
         return self
@@ -128,11 +130,22 @@ class Reactor:
         """
         if delay != delay:
             raise UsageError(f"delay={delay!r}: pass the seconds to wait")
-        return self._loop.call_at(self._loop.clock() + delay, _guarded, callback, args)
+        return self._loop.call_at(self._loop.clock() + delay, self._call, callback, args)
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
         """Any thread, handler or signal handler.  Call it soon on the loop's thread.  What it raises is logged."""
-        self._loop.post(_guarded, callback, args)
+        self._loop.post(self._call, callback, args)
+
+    def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """A callback of the program's own: on the thread that called ``run()``, whoever leads now."""
+        if self._lending.loan is not None:
+            self._loop.soon(self._call, callback, args)
+            self._lending.recall()
+            return
+        try:
+            callback(*args)
+        except Exception:
+            log.exception("%r raised", callback)
 
     # -- running
 
@@ -185,17 +198,20 @@ class Reactor:
             loop.turn(poll_interval if acting else None)
             for server in acting:
                 server.service_actions()
+            self._lending.lend()
 
     def _open(self, endpoints: Sequence[Endpoint]) -> None:
         """Process-making strategies first: their forks come before anybody's threads."""
         for endpoint in endpoints:
             endpoint.serve()
         self._acting = [e.server for e in self._endpoints if e.taker.acts]
+        self._lending.serve(self._endpoints)
         for strategy in sorted(_strategies(endpoints), key=lambda strategy: not strategy.forks):
             strategy.open(self._host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
 
     def _rest(self) -> None:
         """Nobody is to be served while no loop turns: listeners leave the selector, preforked workers end."""
+        self._lending.forget()
         served = [e for e in self._endpoints if e.state in (EndpointState.SERVING, EndpointState.DRAINING)]
         for endpoint in served:
             endpoint.rest()
@@ -217,7 +233,20 @@ class Reactor:
         Before ``run()``, it makes the next one return at once.
         """
         self._stopping = True
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Any thread, any signal handler.  The thread that called ``run()`` has something to do soon."""
         self._loop.cut_short()
+        self._lending.recall()
+
+    def _is_wanted(self) -> bool:
+        """Any thread.  Whether it has something to do at the end of this turn."""
+        return self._stopping or self._some_left
+
+    def _is_mine(self) -> bool:
+        """Any thread.  Whether the calling thread turns the loop, or called ``run()``: it must not wait for itself."""
+        return self._loop.leads() or self.runs_here()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Any thread.  Wait at most ``timeout`` seconds until ``run()`` has ended; return whether it has.
@@ -247,7 +276,7 @@ class Reactor:
             return DrainReport(0)
         self._loop.post(self._begin_drain, timeout)
         me = get_ident()
-        if self._loop.leads() or any(endpoint.runs_on(me) for endpoint in tuple(self._endpoints)):
+        if self._is_mine() or any(endpoint.runs_on(me) for endpoint in tuple(self._endpoints)):
             return None
         self._ended.wait(timeout + 2 * GRACE)
         return self._report
@@ -332,10 +361,3 @@ class Reactor:
 def _strategies(endpoints: Sequence[Endpoint]) -> list[Strategy]:
     """Their strategies, each once, in order."""
     return list(dict.fromkeys(endpoint.strategy for endpoint in endpoints))
-
-
-def _guarded(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-    try:
-        callback(*args)
-    except Exception:
-        log.exception("%r raised", callback)

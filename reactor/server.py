@@ -222,10 +222,12 @@ class BaseServer:
         """Take a request off the socket; return it and the client's address."""
         raise UsageError(f"{type(self).__name__} has to define get_request()")
 
+    @ours
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether to process the request; False denies it.  Always True here."""
         return True
 
+    @ours
     def process_request(self, request: Any, client_address: Any) -> None:
         """Have the strategy call ``finish_request()``: here and now for Inline(), else on a thread or in a child."""
         endpoint = self.at_endpoint or attach(self)

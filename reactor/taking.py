@@ -55,6 +55,12 @@ class Taker:
         """Whether ``service_actions()`` does anything."""
         return overrides(self.server, "service_actions")
 
+    @property
+    def plain(self) -> bool:
+        """Whether no hook on a request's way to its strategy is the user's own: it may lean on the thread it runs on."""
+        hooks = ("get_request", "verify_request", "process_request", "handle_request")
+        return not any(overrides(self.server, hook) for hook in hooks)
+
     def prepare(self) -> bool:
         """Prepare to be asked for requests until there are none; False: one at a time, each when one is there."""
         return False

@@ -50,6 +50,27 @@ class Job(Protocol):
         """The file objects that the job needs: what ``Host.abandon()`` in a child has to keep."""
 
 
+class Loan(Protocol):
+    """The lead of the loop, lent to a thread of the strategy's.  That thread calls, and keeps this order:
+
+    ``take_up()``; then ``turn()``, and after it, for each job that came of it, ``lay_down()``, the job, ``take_up()``.
+    Where ``take_up()`` says False the lead is somebody else's, and the loan is over; so it is when ``turn()`` says
+    False: then, and when it has had enough, it calls ``give_back()``.
+    """
+
+    def take_up(self) -> bool:
+        """Take the lead, if it is still there."""
+
+    def lay_down(self) -> None:
+        """Before a job: while it runs, the lead is for whoever needs it."""
+
+    def turn(self, timeout: float | None) -> bool:
+        """Turn the loop once, waiting at most ``timeout`` seconds; False when the lead is wanted back."""
+
+    def give_back(self, error: BaseException | None = None) -> None:
+        """It is over; ``error`` is what ``turn()`` raised."""
+
+
 class Host(Protocol):
     """What a strategy may ask of the loop.  Loop thread, unless said otherwise."""
 
@@ -61,6 +82,13 @@ class Host(Protocol):
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Undo:
         """Call it once ``time.monotonic()`` has reached ``when`` (seconds); returns the undo."""
+
+    def lend(self, strategy: Strategy) -> bool:
+        """Let a thread of the strategy's turn the loop, from the end of this turn on; False where that may not be.
+
+        ``strategy.lead(loan)`` is called then, and ``strategy.lead_is_back()`` when the loan is over, or came to
+        nothing.  It may not be where others would notice: other strategies, hooks or watches of the program's own.
+        """
 
     def abandon(self, *keep: Any) -> None:
         """Forked child.  Close its copies of all that the loop watches and its servers hold, but not ``keep``."""
@@ -163,6 +191,12 @@ class Strategy:
             self.host = None
         for done in dones:
             done()
+
+    def lead(self, loan: Loan) -> None:
+        """You asked for the lead: have a thread of yours come and take it up."""
+
+    def lead_is_back(self) -> None:
+        """The loan is over.  What came of the borrower's turns and was not begun is yours to have run by others."""
 
     def abandon(self) -> None:
         """Forked child.  Forget the parent's host, endpoints, threads and children, and close your descriptors.

@@ -1,4 +1,8 @@
-"""ThreadPool: jobs wait in one bounded queue for a thread.
+"""ThreadPool: jobs wait in one bounded queue for a thread, or one of the threads turns the loop and runs them itself.
+
+The second is the quicker by far while handlers do not block.  So a thread with nothing to do is lent the lead of the
+loop (see ``strategies.leader``); when a handler of its blocks, the lead is taken back, and for a while all goes the
+plain way, by the queue.
 
 Who may run when.  The loop's thread submits; workers take.  All counters change under one lock, which is held for a
 few bytecodes and never while a job runs.  ``has_room()`` decides and promises in the same critical section, so a worker
@@ -11,14 +15,20 @@ import functools
 import itertools
 import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from strategies.arguments import count, seconds
-from strategies.contract import Endpoint, Host, Job, Saturated, Strategy
+from strategies.contract import Endpoint, Host, Job, Loan, Saturated, Strategy
+from strategies.leader import Leader
 from strategies.log import Log
 from strategies.shortage import Shortage
 
 log = Log("strategies")
+
+PLAIN = 0.5  # seconds that all goes by the queue, after a handler has blocked a leader; arbitrary
+Work = Job | Leader
 
 
 class ThreadPool(Strategy):
@@ -53,6 +63,10 @@ class ThreadPool(Strategy):
         self._idle = 0  # threads that wait for a job, or are on their way to
         self._waiting = 0  # jobs handed in that no thread has taken
         self._promised = False  # we said that there is no room: a room() is owed
+        self._leading = False  # whether a thread of ours has the lead, or is about to
+        self._leader: Leader | None = None
+        self._led: deque[Job] = deque()  # what is for that thread alone; it belongs to whoever has the lead
+        self._plain_until = 0.0
         self._shortage = Shortage("threads", self._ask_again)
         self._ending: Callable[[], object] | None = None
         self._joining: set[threading.Thread] = set()  # who is there at the end
@@ -66,7 +80,7 @@ class ThreadPool(Strategy):
 
     def has_room(self) -> bool:
         # Without the lock: only this thread adds to those that wait, so a place that is seen stays.
-        if self._waiting < self.queue and not self._shortage.waits:
+        if self._waiting + len(self._led) < self.queue and not self._shortage.waits:
             return True
         with self._lock:
             if self._takes():
@@ -78,15 +92,22 @@ class ThreadPool(Strategy):
         if self._shortage.waits and not self._threads:
             return False
         spare = self.max_threads - len(self._threads)
-        return self._waiting < self._idle + spare + self.queue
+        free = self._idle + spare + (self._leader is not None and self._leader.free)
+        return self._waiting + len(self._led) < free + self.queue
 
     def submit(self, job: Job) -> None:
+        if self._leading and self._waiting + len(self._led) < self.queue:
+            self._led.append(job)
+            return
         with self._lock:
             if self._jobs.closed:
                 raise RuntimeError(f"{self!r} is closing, and takes no more jobs")
             if not self._takes():
                 self._promised = True
                 raise Saturated
+            if self._leading or self._is_lent():
+                self._led.append(job)
+                return
             short = self._waiting >= self._idle and len(self._threads) < self.max_threads
             if short and not self._start() and not self._threads:
                 raise Saturated
@@ -94,6 +115,44 @@ class ThreadPool(Strategy):
             # threads would be started for ever.
             self._jobs.put(job)
             self._waiting += 1
+
+    def _is_lent(self) -> bool:
+        """Under the lock.  Whether a thread that is idle may have the lead from now on."""
+        if self._idle <= self._waiting or self.host is None or time.monotonic() < self._plain_until:
+            return False
+        self._leading = self.host.lend(self)
+        if not self._leading:
+            self._plain_until = time.monotonic() + PLAIN
+        return self._leading
+
+    def lead(self, loan: Loan) -> None:
+        leader = Leader(loan, self._led, self._patience, self._tell_promised)
+        with self._lock:
+            self._leader = leader
+            self._jobs.put(leader)
+            self._waiting += 1
+            self._start_missing()  # the idle one may have left meanwhile
+
+    def lead_is_back(self) -> None:
+        with self._lock:
+            self._leading, self._leader = False, None
+            self._plain_until = time.monotonic() + PLAIN
+            while self._led:
+                self._jobs.put(self._led.popleft())
+                self._waiting += 1
+            self._start_missing()
+
+    def _tell_promised(self) -> None:
+        """Worker thread.  The leader has done all its jobs."""
+        if self._promised:
+            with self._lock:
+                owed = self._owed()
+            if owed:
+                self.tell_room()
+
+    def _patience(self) -> float | None:
+        """Any thread of ours.  Seconds that one may be idle; None: for ever."""
+        return self.idle_timeout if len(self._threads) > self.min_threads else None
 
     def _start(self) -> bool:
         """Start one thread, under the lock.  False when the system has none left; then it is asked again later."""
@@ -142,7 +201,7 @@ class ThreadPool(Strategy):
         finally:
             self._leave(me)
 
-    def _at_once(self) -> Job | None:
+    def _at_once(self) -> Work | None:
         """A job that waits already: this thread does not become idle between the two."""
         job = self._jobs.get_waiting()
         if job is not None:
@@ -153,7 +212,7 @@ class ThreadPool(Strategy):
                 self.tell_room()
         return job
 
-    def _next_after_rest(self, me: threading.Thread) -> Job | None:
+    def _next_after_rest(self, me: threading.Thread) -> Work | None:
         with self._lock:
             self._idle += 1
             owed = self._owed()
@@ -161,14 +220,13 @@ class ThreadPool(Strategy):
             self.tell_room()
         return self._next(me)
 
-    def _next(self, me: threading.Thread) -> Job | None:
+    def _next(self, me: threading.Thread) -> Work | None:
         """The next job, or None when this thread is to leave (it is out of the counters then)."""
         while True:
-            patience = None
-            if len(self._threads) > self.min_threads:
-                patience = min(self.idle_timeout, threading.TIMEOUT_MAX)  # three centuries; more is for ever
+            patience = self._patience()
             try:
-                job = self._jobs.get(patience)
+                # At most three centuries at a time, which is what a lock can wait.
+                job = self._jobs.get(None if patience is None else min(patience, threading.TIMEOUT_MAX))
             except queue.Empty:
                 with self._lock:
                     # A job may have been counted on this thread meanwhile; and at the end all leave by the same door.
@@ -191,7 +249,7 @@ class ThreadPool(Strategy):
 
     def _owed(self) -> bool:
         """Whether a promised room() has come due, under the lock.  Half the queue empty: one wake-up, many places."""
-        if self._promised and self._waiting <= self.queue // 2 and self._takes():
+        if self._promised and self._waiting + len(self._led) <= self.queue // 2 and self._takes():
             self._promised = False
             return True
         return False
@@ -233,8 +291,11 @@ class ThreadPool(Strategy):
 
     def cut(self) -> Sequence[Job]:
         with self._lock:
-            begun_never = self._jobs.take_all()
-            self._waiting -= len(begun_never)
+            taken = self._jobs.take_all()
+            self._waiting -= len(taken)
+            begun_never = [job for job in taken if not isinstance(job, Leader)]
+            while self._led:
+                begun_never.append(self._led.popleft())
             owed = self._owed()
             ending = self._take_ending()
             host = self.host
@@ -257,18 +318,18 @@ class _Queue:
     """A queue of jobs that can be closed: every thread then gets None, after the jobs before it."""
 
     def __init__(self) -> None:
-        self._items: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.closed = False
         self.put = self._items.put
 
-    def get(self, timeout: float | None) -> Job | None:
+    def get(self, timeout: float | None) -> Work | None:
         """The next job; None when closed.  Raises queue.Empty after ``timeout`` seconds."""
         job = self._items.get(timeout=timeout)
         if job is None:
             self._items.put(None)  # for the next one
         return job
 
-    def get_waiting(self) -> Job | None:
+    def get_waiting(self) -> Work | None:
         """A job that is there already, or None."""
         items = self._items
         if items.qsize():
@@ -285,9 +346,9 @@ class _Queue:
         self.closed = True
         self._items.put(None)
 
-    def take_all(self) -> list[Job]:
+    def take_all(self) -> list[Work]:
         """Remove and return the jobs that nobody has taken."""
-        jobs: list[Job] = []
+        jobs: list[Work] = []
         while True:
             try:
                 job = self._items.get_nowait()

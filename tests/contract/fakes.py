@@ -57,6 +57,9 @@ class FakeHost:
 
         return undo
 
+    def lend(self, strategy: Any) -> bool:
+        return False
+
     def post(self, callback: Callable[..., object], *args: Any) -> None:
         with self._open:
             if self._writing >= 0:  # else there is no loop left to wake, and whom nobody waited for is late
