@@ -25,8 +25,6 @@ class ClassicJob(RequestJob):
     taken  whether ``process_request()`` has handed it on; until then it is for the caller to shut the request
     """
 
-    __slots__ = ("taken", "work")
-
     def __init__(self, server: Any, request: Any, client_address: Any, work: Callable[[Any, Any], object]) -> None:
         super().__init__(server, request, client_address)
         self.work = work
@@ -89,10 +87,6 @@ class ClassicTaker(Taker):
         self.take()
         return True
 
-    def native_request(self, request: Any) -> Any:
-        """The request as a handler of the native servers expects it."""
-        return request
-
     def may_batch(self) -> bool:
         """Whether several requests may be taken in one turn.  ``service_actions()`` is called after each."""
         return not self.acts and not overrides(self.server, "_handle_request_noblock")
@@ -111,8 +105,12 @@ class ClassicDatagramTaker(ClassicTaker, DatagramTaker):
     def prepare(self) -> bool:
         return self.may_batch() and DatagramTaker.prepare(self)
 
-    def native_request(self, request: Any) -> Datagram:
-        data, receiver = request
-        packet = Datagram(data)
-        packet.socket = receiver
-        return packet
+
+def native_request(taker: Taker, request: Any) -> Any:
+    """The request as a handler of the native servers expects it."""
+    if not isinstance(taker, DatagramTaker):
+        return request
+    data, receiver = request
+    packet = Datagram(data)
+    packet.socket = receiver
+    return packet

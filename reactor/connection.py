@@ -27,18 +27,12 @@ class Connection(RequestJob):
     handler  what wants another turn; None before the first
     """
 
-    __slots__ = ("ending", "handler", "parked_in_turn", "saw_end")
+    parks = True
 
-    def __init__(self, server: Any, request: Any, client_address: Any) -> None:
-        super().__init__(server, request, client_address)
-        self.handler: Any = None
-        self.ending = False
-        self.saw_end = False
-        self.parked_in_turn = 0
-
-    @property
-    def waits_first(self) -> bool:
-        return not getattr(self.server.RequestHandlerClass, "speaks_first", True)
+    handler: Any = None
+    ending = False
+    saw_end = False
+    parked_in_turn = 0
 
     def turn(self) -> Any:
         handler = self.handler

@@ -21,6 +21,7 @@ from reactor.listener import BATCH, Listener, Pause
 from reactor.loop import Loop
 from reactor.onebyone import OneByOne
 from reactor.parking import Parking
+from reactor.taking import Taker
 from strategies.contract import Host, Saturated, Strategy
 from strategies.inline import Inline
 from strategies.log import Log
@@ -63,7 +64,7 @@ class Endpoint:
         self.state: EndpointState = RESTING
         self.live: set[RequestJob] = set()
         self.closed = Latch()
-        self.taker = server.taken_by(server)
+        self.taker: Taker = server.taken_by(server)
         self.one_by_one = OneByOne(loop, server, self.taker, self._join)
         self.batch = BATCH
         self.direct = False
@@ -75,7 +76,10 @@ class Endpoint:
         self._handed: deque[Any] = deque()  # by other threads, on their way back
         self._on_empty: list[Callable[[], object]] = []
         self._listener = Listener(loop, self._gone)
-        self._parking = Parking(loop, self._dispatch_again)
+        self._parking = Parking(loop, self.dispatch)
+        # Bound once, not for each request.
+        self._settled = self.settled
+        self._hand_on = self.hand_on
 
     # -- what the strategy may ask
 
@@ -103,47 +107,39 @@ class Endpoint:
 
     # -- a request's way
 
-    def go_on(self, request: Any, client_address: Any, handler: Any) -> None:
+    def go_on(self, job: RequestJob, handler: Any) -> None:
         """A request that was run where it came in wants another turn: now it needs a job."""
-        job = self.taker.job_class(self.server, request, client_address)
         self.live.add(job)
-        job.settle = self.settled
-        job.hand_on = self.hand_on
+        job.settle = self._settled
+        job.hand_on = self._hand_on
         job.begun(handler)
 
-    def admit(self, request: Any, client_address: Any) -> None:
+    def admit(self, job: RequestJob) -> None:
         """A verified request comes in.  The loop's thread, or the one that calls ``handle_request()``."""
-        self.admit_job(self.taker.job_class(self.server, request, client_address))
-
-    def admit_job(self, job: RequestJob) -> None:
-        """As ``admit()``, of a job that is made already."""
         self.live.add(job)
-        job.settle = self.settled
+        job.settle = self._settled
         if self.state is RESTING and not self.loop.running:
             self.one_by_one.run_out(job)
             return
-        job.hand_on = self.hand_on
-        if job.waits_first:
+        job.hand_on = self._hand_on
+        if job.parks and not getattr(self.server.RequestHandlerClass, "speaks_first", True):
             move(job, PARKED)
             self.hand_on(job)
-        else:
-            self.dispatch(job)
-
-    def dispatch(self, job: RequestJob) -> None:
-        """Give a job to the strategy, or let it wait until there is room."""
-        if self._waiting:  # behind those
+        elif self._waiting:  # behind those
             self._waiting.append(job)
         else:
             self._start(job)
 
-    def _dispatch_again(self, job: RequestJob) -> None:
-        """As ``dispatch()``, where no hook of the server's is on the way that would report what goes wrong."""
-        if self._waiting:
+
+    def dispatch(self, job: RequestJob) -> None:
+        """Give a job to the strategy once more, or let it wait until there is room."""
+        if self._waiting:  # behind those
             self._waiting.append(job)
         else:
             self._start_again(job)
 
     def _start_again(self, job: RequestJob) -> bool:
+        """As ``_start()``, where no hook of the server's is on the way that would report what goes wrong."""
         try:
             return self._start(job)
         except Exception as error:
@@ -217,7 +213,7 @@ class Endpoint:
                 except (OSError, ValueError):  # the handler closed its socket, and asks for more of it
                     pass
             connection.end()
-        self.loop.soon(self._dispatch_again, connection)
+        self.loop.soon(self.dispatch, connection)
 
     def settled(self, job: RequestJob) -> None:
         """Any thread.  The request is closed, here or in the child that took it over."""
@@ -277,7 +273,7 @@ class Endpoint:
             move(self, DRAINING)
         self.when_empty(empty)
         for connection in self._parking.empty():
-            self._dispatch_again(connection)
+            self.dispatch(connection)
 
     def when_empty(self, callback: Callable[[], object]) -> None:
         """Call it once nothing is live.  More than one may wait: a drain, and a close that comes meanwhile."""
@@ -317,7 +313,7 @@ class Endpoint:
         if self.strategy.waits_on_close:
             self.when_empty(self._leave_strategies)
         for connection in idle:
-            self._dispatch_again(connection)
+            self.dispatch(connection)
         if not self.strategy.waits_on_close:
             self._leave_strategies()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from reactor.errors import UsageError, end_server
 from reactor.lifecycle import RequestState, move, moved
@@ -60,16 +60,19 @@ class RequestJob:
     thread   the identity of the thread that runs it, or None
     """
 
-    __slots__ = ("client_address", "hand_on", "request", "server", "settle", "state", "thread")
+    #: Whether it may wait for its client, before its first turn and between turns.
+    parks: ClassVar[bool] = False
+
+    # Here rather than in each object, which most requests are done with before they change.
+    state: RequestState = ADMITTED
+    settle: Callable[[Any], object] = staticmethod(unsettled)
+    hand_on: Callable[[Any], object] | None = None
+    thread: int | None = None
 
     def __init__(self, server: Any, request: Any, client_address: Any) -> None:
         self.server = server
         self.request = request
         self.client_address = client_address
-        self.state = ADMITTED
-        self.settle: Callable[[Any], object] = unsettled
-        self.hand_on: Callable[[Any], object] | None = None
-        self.thread: int | None = None
 
     def run(self) -> None:
         """Worker thread.  One turn; it closes and settles the request, or hands it on.  See ``attempt()``."""
@@ -89,11 +92,6 @@ class RequestJob:
     def turn(self) -> Any:
         """One call of the handler.  Returns what wants another turn, or None when the request is closed."""
         return attempt(self.server, self.request, self.client_address)
-
-    @property
-    def waits_first(self) -> bool:
-        """Whether it has nothing to do until the client has sent."""
-        return False
 
     def begun(self, handler: Any) -> None:
         """The first turn was taken before there was a job: the handler wants another."""

@@ -71,7 +71,7 @@ class Loop:
         self._ready: deque[Callable[[], object]] = deque()
         self._lead = allocate_lock()
         self._leader: int | None = None
-        self._table: dict[object, None] = {}  # the lead lies here, by who may take it up
+        self._table: dict[object, object] = {}  # the lead lies here: a new object each time, by who may take it up
         self._by_the_way = False
         self.closed = False
         self._poller.register(self._mailbox.reading, READ, self._mailbox)
@@ -150,10 +150,9 @@ class Loop:
             self._leader = None
             self._lead.release()
 
-    @property
-    def lies(self) -> bool:
-        """Any thread.  Whether the lead lies on the table."""
-        return bool(self._table)
+    def lies(self, token: object) -> object | None:
+        """Any thread.  None, or, where the lead lies on the table, an object that is another one each time."""
+        return self._table.get(token)
 
     def lay_down(self, token: object) -> None:
         """Loop thread, inside ``led()``.  Let another thread have the lead: whoever has the ``token`` and is first.
@@ -161,11 +160,11 @@ class Loop:
         Till then nobody leads, and the loop is running all the same.
         """
         self._leader = NOBODY
-        self._table[token] = None
+        self._table[token] = object()
 
     def take_up(self, token: object) -> bool:
         """Any thread that was given the ``token``.  Take the lead, if it lies there; return whether it did."""
-        if self._table.pop(token, token) is token:  # one step: of two that try, one has it
+        if self._table.pop(token, None) is None:  # one step: of two that try, one has it
             return False
         self._leader = get_ident()
         return True

@@ -33,7 +33,5 @@ def datagrams_of(sock: socket.socket) -> type[Datagram]:
 class Packet(RequestJob):
     """A datagram as a job: one turn, nothing to close, and the answer leaves by the server's own socket."""
 
-    __slots__ = ()
-
     def holds(self) -> Sequence[Any]:
         return (self.server.socket,)

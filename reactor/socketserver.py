@@ -21,7 +21,7 @@ import traceback
 import warnings
 from typing import Any, ClassVar, cast
 
-from reactor.classic import ClassicDatagramTaker, ClassicJob, ClassicStreamTaker, ClassicTaker
+from reactor.classic import ClassicDatagramTaker, ClassicJob, ClassicStreamTaker, ClassicTaker, native_request
 from reactor.classichandlers import BaseRequestHandler, ClassicWriter, DatagramRequestHandler, StreamRequestHandler
 from reactor.dependents import dependents
 from reactor.errors import UsageError
@@ -229,7 +229,7 @@ class BaseServer(NativeServer):
         while isinstance(handler, functools.partial):
             handler = handler.func
         if not getattr(handler, "constructor_runs", True):  # written for the native servers
-            super().process_request(attach(self).taker.native_request(request), client_address)
+            super().process_request(native_request(attach(self).taker, request), client_address)
         elif isinstance(self.run_by, Inline):
             self.finish_request(request, client_address)
             self.shutdown_request(request)
@@ -237,7 +237,7 @@ class BaseServer(NativeServer):
             # What the program has defined, where it is a ThreadingMixIn's.
             work = getattr(self, "process_request_thread", functools.partial(finish_and_shut_down, self))
             job = ClassicJob(self, request, client_address, work)
-            attach(self).admit_job(job)
+            attach(self).admit(job)
             job.taken = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:

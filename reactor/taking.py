@@ -57,7 +57,7 @@ class Taker:
 
     @property
     def plain(self) -> bool:
-        """Whether no hook on a request's way to its strategy is the user's own: it may lean on the thread it runs on."""
+        """Whether no hook on a request's way to its strategy is the user's own, and may lean on its thread."""
         hooks = ("get_request", "verify_request", "process_request", "handle_request")
         return not any(overrides(self.server, hook) for hook in hooks)
 
