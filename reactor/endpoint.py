@@ -30,7 +30,7 @@ log = Log("reactor")
 
 RESTING, SERVING = EndpointState.RESTING, EndpointState.SERVING
 DRAINING, CLOSING, CLOSED = EndpointState.DRAINING, EndpointState.CLOSING, EndpointState.CLOSED
-PARKED = RequestState.PARKED
+PARKED, LEFT = RequestState.PARKED, RequestState.LEFT
 
 Alone = Callable[[Sequence[Any], Strategy, int, float], None]
 
@@ -217,7 +217,7 @@ class Endpoint:
 
     def settled(self, job: RequestJob) -> None:
         """Any thread.  The request is closed, here or in the child that took it over."""
-        if job.state is RequestState.LEFT:
+        if job.state is LEFT:
             move(job, RequestState.CLOSED)
         self.live.discard(job)
         if self._on_empty and not self.live:
@@ -353,7 +353,7 @@ class Endpoint:
         for strategy in self._joined:
             strategy.abandon()
         # LEFT: closed here already.  PARKED: watched by the loop, which closes what it watches.
-        return [job for job in self.live if job.state is not RequestState.LEFT and job.state is not PARKED]
+        return [job for job in self.live if job.state is not LEFT and job.state is not PARKED]
 
 
 def _nothing() -> None:

@@ -49,7 +49,7 @@ class Lending:
         if strategy is None:
             return
         loan = self.loan = Loan(self._loop, self._ends)
-        self._loop.lay_down(loan)
+        loan.lay_down(loan)
         try:
             try:
                 strategy.lead(loan)

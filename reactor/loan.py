@@ -27,8 +27,8 @@ class Loan:
     """Borrower, except where a method says otherwise.
 
     ends      whether the lender wants it back, for reasons of its own; asked after each turn
-    lay_down  a job is about to run: the lead is for whoever takes it up first
-    take_up   take the lead, if it lies there; returns whether it did
+    lay_down  called with a new object: a job is about to run, and the lead is for whoever takes it up first
+    take_up   take the lead up again; returns None where the lender has it
     error     what a turn raised, for the lender to raise
     """
 
@@ -39,15 +39,24 @@ class Loan:
         self._returned = False
         self._watched = True
         self._borrower = 0
+        self._job: object | None = None  # what the borrower was at, a tick ago
+        self._ticks = 0  # for how many ticks
+        self._turns = 0  # of the loop, a tick ago
+        self._calm = 0  # ticks without a turn
         self._alarm = allocate_lock()  # the lender sleeps on it
         self._alarm.acquire()
-        self.lay_down = partial(loop.lay_down, self)
-        self.take_up = partial(loop.take_up, self)
+        # The very methods of the table: they are called for each request.
+        self.lay_down = partial(loop.table.__setitem__, self)
+        self.take_up = partial(loop.table.pop, self, None)
         self.error: BaseException | None = None
+
+    def begin(self) -> bool:
+        """The first to be called: take the lead up; False where the lender has it again."""
+        self._borrower = get_native_id()
+        return self._loop.take_up(self)
 
     def turn(self, timeout: float | None) -> bool:
         """One turn of the loop, which waits at most ``timeout`` seconds; False when the lead is to be given back."""
-        self._borrower = get_native_id()
         self._loop.turn(timeout)
         if not self._watched:
             self.wake()
@@ -57,7 +66,7 @@ class Loan:
         """It is over; ``error`` is what ended it."""
         self.error = error
         self._returned = True
-        self.lay_down()
+        self.lay_down(self)
         self.wake()
 
     # -- the lender
@@ -77,32 +86,39 @@ class Loan:
 
     def watch(self) -> None:
         """Lender.  Return with the lead: it was given back, or wanted, or a job has lasted for a whole tick."""
-        loop = self._loop
-        job, ticks, calm = None, 0, 0
-        while True:
-            if self._returned or self._recalled or self._ends():
-                if self.take_up():
-                    return
-                self._recalled = True
-                loop.cut_short()
-            turns = loop.turns
+        while not self.is_back():
             if self._alarm.acquire(timeout=TICK if self._watched else -1):
-                self._watched, calm = True, 0
-                continue
-            now = loop.lies(self)
-            if now is None:
-                ticks = 0
-                calm = calm + 1 if loop.turns == turns else 0
-                if calm > CALM:
-                    self._watched = False  # in this order: the borrower turns, and looks whether it is watched
-                    self._watched = loop.turns != turns or loop.lies(self) is not None
-            elif now is not job:
-                ticks = calm = 0
-            else:
-                ticks += 1
-                if (ticks > PREEMPTED or not is_runnable(self._borrower)) and self.take_up():
-                    return
-            job = now
+                self._watched, self._calm = True, 0
+            elif self.is_stuck():
+                return
+
+    def is_back(self) -> bool:
+        """Lender.  Take the lead up if it was given back or is wanted; where it does not lie there, ask for it."""
+        if self._returned or self._recalled or self._ends():
+            if self._loop.take_up(self):
+                return True
+            self._recalled = True
+            self._loop.cut_short()
+        return False
+
+    def is_stuck(self) -> bool:
+        """Lender, after a tick.  Take the lead up if the borrower is at the same job as a tick ago."""
+        loop = self._loop
+        before, self._job = self._job, loop.table.get(self)
+        turns, self._turns = self._turns, loop.turns
+        if self._job is None:
+            self._ticks = 0
+            self._calm = self._calm + 1 if turns == self._turns else 0
+            if self._calm > CALM:
+                self._watched = False  # in this order: the borrower turns, and looks whether it is watched
+                self._watched = loop.turns != self._turns or self in loop.table
+        elif self._job is not before:
+            self._ticks = self._calm = 0
+        else:
+            self._ticks += 1
+            if self._ticks > PREEMPTED or not is_runnable(self._borrower):
+                return loop.take_up(self)
+        return False
 
 
 def is_runnable(thread: int) -> bool:

@@ -25,8 +25,6 @@ from reactor.patience import LONGEST
 from reactor.poller import READ, Poller, best_poller
 from reactor.timers import Timer, Timers
 
-NOBODY = 0  # no thread's identity
-
 
 class Busy(UsageError):
     """The loop is being turned already."""
@@ -71,7 +69,9 @@ class Loop:
         self._ready: deque[Callable[[], object]] = deque()
         self._lead = allocate_lock()
         self._leader: int | None = None
-        self._table: dict[object, object] = {}  # the lead lies here: a new object each time, by who may take it up
+        #: The lead lies here while nobody has it: a new object each time, under the token of those who may take it up.
+        #: Storing one lays it down, popping it takes it up.  Each is one step, so of two that try one has it.
+        self.table: dict[object, object] = {}
         self._by_the_way = False
         self.closed = False
         self._poller.register(self._mailbox.reading, READ, self._mailbox)
@@ -113,7 +113,7 @@ class Loop:
 
     def leads(self) -> bool:
         """Any thread.  Whether the calling thread is the one that turns the loop."""
-        return self._leader == get_ident()
+        return self._leader == get_ident() and not self.table
 
     @property
     def turning(self) -> bool:
@@ -150,21 +150,12 @@ class Loop:
             self._leader = None
             self._lead.release()
 
-    def lies(self, token: object) -> object | None:
-        """Any thread.  None, or, where the lead lies on the table, an object that is another one each time."""
-        return self._table.get(token)
-
-    def lay_down(self, token: object) -> None:
-        """Loop thread, inside ``led()``.  Let another thread have the lead: whoever has the ``token`` and is first.
-
-        Till then nobody leads, and the loop is running all the same.
-        """
-        self._leader = NOBODY
-        self._table[token] = object()
-
     def take_up(self, token: object) -> bool:
-        """Any thread that was given the ``token``.  Take the lead, if it lies there; return whether it did."""
-        if self._table.pop(token, None) is None:  # one step: of two that try, one has it
+        """Any thread that was given the ``token``.  Take the lead, if it lies there; return whether it did.
+
+        Who took it up once, and laid it down again, may do so by the table alone.
+        """
+        if self.table.pop(token, None) is None:
             return False
         self._leader = get_ident()
         return True

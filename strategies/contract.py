@@ -53,16 +53,21 @@ class Job(Protocol):
 class Loan(Protocol):
     """The lead of the loop, lent to a thread of the strategy's.  That thread calls, and keeps this order:
 
-    ``take_up()``; then ``turn()``, and after it, for each job that came of it, ``lay_down()``, the job, ``take_up()``.
-    Where ``take_up()`` says False the lead is somebody else's, and the loan is over; so it is when ``turn()`` says
-    False: then, and when it has had enough, it calls ``give_back()``.
+    ``begin()``; then ``turn()``, and after it, for each job that came of it, ``lay_down()``, the job, ``take_up()``.
+    Where ``begin()`` says False, or ``take_up()`` None, the lead is somebody else's, and the loan is over; so it is
+    when ``turn()`` says False: then, and when it has had enough, it calls ``give_back()``.
     """
 
-    def take_up(self) -> bool:
+    def begin(self) -> bool:
         """Take the lead, if it is still there."""
 
-    def lay_down(self) -> None:
-        """Before a job: while it runs, the lead is for whoever needs it."""
+    @property
+    def lay_down(self) -> Callable[[object], object]:
+        """Before a job, with a new object: while it runs, the lead is for whoever needs it."""
+
+    @property
+    def take_up(self) -> Callable[[], object | None]:
+        """After a job.  None: the lead is somebody else's."""
 
     def turn(self, timeout: float | None) -> bool:
         """Turn the loop once, waiting at most ``timeout`` seconds; False when the lead is wanted back."""

@@ -33,7 +33,7 @@ class Leader:
 
     def run(self) -> None:
         """Worker thread.  Until the lead is gone; raises what a job raised."""
-        leads = self._loan.take_up()
+        leads = self._loan.begin()
         try:
             while leads:
                 leads = self._run_jobs() and self._turn()
@@ -42,18 +42,18 @@ class Leader:
 
     def _run_jobs(self) -> bool:
         """Whether the lead is still ours when all jobs are done."""
-        loan, jobs = self._loan, self._jobs
+        jobs, lay_down, take_up = self._jobs, self._loan.lay_down, self._loan.take_up
         while jobs:
             job = jobs.popleft()
             self.free = False
-            loan.lay_down()
+            lay_down(object())
             try:
                 job.run()
             except BaseException:
-                if loan.take_up():
-                    loan.give_back()
+                if take_up() is not None:
+                    self._loan.give_back()
                 raise
-            if not loan.take_up():
+            if take_up() is None:
                 return False
             self.free = True
         return True

@@ -23,6 +23,9 @@ class Supply(Enum):
     TRIED = "it had none; whoever needs one may ask again now"
 
 
+SHORT, TRIED, AMPLE = Supply.SHORT, Supply.TRIED, Supply.AMPLE  # looking one up in its class takes as long as a call
+
+
 class Shortage:
     """What one strategy knows of the system's supply of ``what``; ``again()`` is called when it is to ask anew.
 
@@ -31,7 +34,7 @@ class Shortage:
     """
 
     def __init__(self, what: str, again: Callable[[], object]) -> None:
-        self.supply = Supply.AMPLE
+        self.supply: Supply = AMPLE
         self._what = what
         self._lock = allocate_lock()
         self._again = again
@@ -39,34 +42,34 @@ class Shortage:
 
     @property
     def waits(self) -> bool:
-        return self.supply is Supply.SHORT
+        return self.supply is SHORT
 
     def refused(self, strategy: Strategy, host: Host | None, error: Exception, left: int) -> None:
         """Any thread.  The system had none; ``left`` of those that it gave before are there."""
         with self._lock:
-            before, self.supply = self.supply, Supply.SHORT
-        if before is Supply.AMPLE:  # once for each time that there are none left
+            before, self.supply = self.supply, SHORT
+        if before is AMPLE:  # once for each time that there are none left
             log.warning("%r: %s; going on with %d %s", strategy, error, left, self._what)
-        if before is not Supply.SHORT and host is not None:
+        if before is not SHORT and host is not None:
             host.post(self._ask_later, host)
 
     def given(self) -> None:
         """Any thread.  The system had one.  Those that were refused wait for their timer all the same."""
-        if self.supply is Supply.TRIED:
+        if self.supply is TRIED:
             with self._lock:
-                if self.supply is Supply.TRIED:
-                    self.supply = Supply.AMPLE
+                if self.supply is TRIED:
+                    self.supply = AMPLE
 
     def _ask_later(self, host: Host) -> None:
         """Loop thread."""
-        if self.supply is Supply.SHORT:  # else it is forgotten
+        if self.supply is SHORT:  # else it is forgotten
             self._undo = host.call_at(time.monotonic() + RETRY, self._try)
 
     def _try(self) -> None:
         """Loop thread."""
         self._undo = None
         with self._lock:
-            self.supply = Supply.TRIED
+            self.supply = TRIED
         self._again()
 
     def forget(self) -> None:
@@ -74,4 +77,4 @@ class Shortage:
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
-        self.supply = Supply.AMPLE
+        self.supply = AMPLE

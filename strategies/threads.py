@@ -23,7 +23,7 @@ from strategies.arguments import count, seconds
 from strategies.contract import Endpoint, Host, Job, Loan, Saturated, Strategy
 from strategies.leader import Leader
 from strategies.log import Log
-from strategies.shortage import Shortage, Supply
+from strategies.shortage import SHORT, Shortage
 
 log = Log("strategies")
 
@@ -80,7 +80,7 @@ class ThreadPool(Strategy):
 
     def has_room(self) -> bool:
         # Without the lock: only this thread adds to those that wait, so a place that is seen stays.
-        if self._waiting + len(self._led) < self.queue and self._shortage.supply is not Supply.SHORT:
+        if self._waiting + len(self._led) < self.queue and self._shortage.supply is not SHORT:
             return True
         with self._lock:
             if self._takes():

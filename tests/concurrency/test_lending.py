@@ -1,0 +1,485 @@
+"""The lead of a loop, lent to a thread of a pool: who has it, when it comes back, and that nobody can tell."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from handlers import PARK, BaseRequestHandler, StreamRequestHandler, TurnHandler
+from reactor import Reactor, TCPServer
+from reactor import loan as loans
+from reactor.loan import Loan, is_runnable
+from reactor.loop import Loop
+from strategies import Inline, ThreadPool
+from tests.answers import Upper, Whereabouts, held_by
+from tests.clients import ask, connected, hear, say
+from tests.hold import Hold
+from tests.serving import DEADLINE, Serving
+
+LOOPBACK = ("127.0.0.1", 0)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0)
+
+
+def pool(threads: int = 2, **more: Any) -> ThreadPool:
+    """One whose threads are there from the beginning, so that the first request finds an idle one."""
+    return ThreadPool(threads, min_threads=threads, **more)
+
+
+@contextlib.contextmanager
+def lent(handler: Any = Upper, threads: int = 2, kind: type[TCPServer] = TCPServer, **more: Any) -> Iterator[Any]:
+    """A server whose loop is lent, and idle."""
+    with kind(LOOPBACK, handler, strategy=pool(threads, **more)) as server, Serving(server):
+        lend(server)
+        yield server
+
+
+def lend(server: Any, message: bytes = b"abc") -> None:
+    until(lambda: ask(server, message) is not None and server.in_reactor._lending.loan is not None)
+
+
+def test_an_idle_thread_is_lent_the_lead() -> None:
+    with lent(Whereabouts) as server:
+        assert b"ThreadPool-" in ask(server, b"")
+        loan = server.in_reactor._lending.loan
+        assert [ask(server, b"").split()[1] for _ in range(20)] == [ask(server, b"").split()[1]] * 20
+        assert server.in_reactor._lending.loan is loan  # one thread did it all, by one loan
+
+
+def test_nobody_leads_while_a_handler_runs() -> None:
+    seen: list[tuple[bool, bool, bool]] = []
+
+    class Looks(BaseRequestHandler):
+        def handle(self) -> None:
+            loop = self.server.at_endpoint.loop
+            seen.append((loop.leads(), loop.running, bool(loop.table)))
+
+    with lent(Looks) as server:
+        ask(server, b"")
+    assert seen[-1] == (False, True, True)
+
+
+def test_a_handler_that_blocks_holds_nobody_up() -> None:
+    with Hold() as hold, lent(threads=3) as server:
+        server.RequestHandlerClass = held_by(hold)
+        with connected(server) as first:
+            say(first, b"one")
+            hold.wait_entered()
+            server.RequestHandlerClass = Upper
+            began = time.monotonic()
+            assert ask(server, b"abc") == b"ABC"
+            assert time.monotonic() - began < 1.0  # some ticks, on a machine however loaded
+            hold.release()
+            assert hear(first) == b"ONE"
+
+
+def test_what_waits_behind_one_that_blocks_is_run_by_others() -> None:
+    # Both come of one turn; the second is on the list of the very thread that the first one blocks.
+    class Kinds(StreamRequestHandler):
+        def handle(self) -> None:
+            if self.rfile.read() == b"block":
+                hold()
+            self.wfile.write(b"done")
+
+    with Hold() as hold, Reactor() as reactor:
+        server = reactor.add(TCPServer(LOOPBACK, Kinds, strategy=pool()))
+        with Serving(reactor):
+            lend(server)
+            with connected(server) as first, connected(server) as second:
+                say(first, b"block")
+                say(second, b"pass")
+                assert hear(second) == b"done"
+                hold.release()
+                assert hear(first) == b"done"
+
+
+def test_after_that_all_goes_by_the_queue_for_a_while_and_then_it_is_lent_again(monkeypatch: Any) -> None:
+    monkeypatch.setattr("strategies.threads.PLAIN", 0.05)
+    with Hold() as hold, lent() as server:
+        server.RequestHandlerClass = held_by(hold)
+        with connected(server) as first:
+            say(first, b"one")
+            hold.wait_entered()
+            until(lambda: server.in_reactor._lending.loan is None)
+            hold.release()
+            assert hear(first) == b"ONE"
+        lend(server)
+
+
+@pytest.mark.logs("was ended by SystemExit")
+def test_a_job_that_ends_its_thread_gives_the_lead_back() -> None:
+    class Exits(BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(10) == b"exit":
+                raise SystemExit(1)
+            self.request.sendall(b"here")
+
+    with lent(Exits) as server:
+        assert ask(server, b"exit") == b""
+        assert ask(server, b"stay") == b"here"
+        until(lambda: len(server.strategy._threads) == 2)
+
+
+@pytest.mark.parametrize("how", ["shutdown", "stop", "drain", "server_close"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_it_ends(how: str, busy: bool) -> None:
+    """From another thread, while the borrower sleeps in the poll, and while it is in a handler."""
+    with Hold() as hold, connected_server() as (server, serving), contextlib.ExitStack() as stack:
+        if busy:
+            server.RequestHandlerClass = held_by(hold)
+            client = stack.enter_context(connected(server))
+            say(client, b"one")
+            hold.wait_entered()
+        began = time.monotonic()
+        reactor = server.in_reactor
+        release = threading.Timer(0.1, hold.release)
+        release.start()
+        {"shutdown": server.shutdown, "stop": reactor.stop, "drain": reactor.drain,
+         "server_close": server.server_close}[how]()  # fmt: skip
+        assert serving.ended() is None
+        if how in ("shutdown", "stop"):  # the others wait for what runs
+            assert time.monotonic() - began < 0.1
+        release.join()
+        if busy:
+            assert hear(client) == b"ONE"
+
+
+@contextlib.contextmanager
+def connected_server() -> Iterator[Any]:
+    with TCPServer(LOOPBACK, Upper, strategy=pool()) as server, Serving(server) as serving:
+        lend(server)
+        yield server, serving
+
+
+@pytest.mark.parametrize("how", ["shutdown", "server_close", "drain"])
+def test_it_is_ended_by_its_own_handler(how: str) -> None:
+    class Ends(BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(10) == b"end":
+                getattr(self.server.in_reactor if how == "drain" else self.server, how)()
+            self.request.sendall(b"ended")
+
+    with TCPServer(LOOPBACK, Ends, strategy=pool()) as server, Serving(server) as serving:
+        lend(server)
+        assert ask(server, b"end") == b"ended"
+        assert serving.ended() is None
+
+
+def test_the_programs_callbacks_run_where_run_was_called() -> None:
+    threads: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def tell() -> None:
+        threads.put(threading.current_thread().name)
+
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(LOOPBACK, Upper, strategy=pool()))
+        with Serving(reactor):
+            for ask_for in (reactor.post, lambda call: reactor.post(reactor.call_later, 0.001, call)):
+                lend(server)
+                ask_for(tell)
+                assert threads.get(timeout=DEADLINE) == "Serving"
+                server.strategy._plain_until = 0.0
+
+
+@pytest.mark.parametrize("why", ["watch", "another strategy", "verify_request", "get_request", "service_actions"])
+def test_not_where_the_program_could_tell(why: str) -> None:
+    class Own(TCPServer):
+        pass
+
+    if why in ("verify_request", "get_request"):
+        setattr(Own, why, lambda self, *args: getattr(super(Own, self), why)(*args))
+    if why == "service_actions":
+        Own.service_actions = lambda self: None  # type: ignore[method-assign]
+    with Reactor() as reactor:
+        server = reactor.add(Own(LOOPBACK, Whereabouts, strategy=pool()))
+        with contextlib.ExitStack() as stack:
+            if why == "another strategy":
+                reactor.add(TCPServer(LOOPBACK, Upper, strategy=Inline()))
+            if why == "watch":
+                beside = stack.enter_context(TCPServer(LOOPBACK, Upper))
+                stack.callback(reactor.watch(beside.socket, lambda: None))
+            with Serving(reactor):
+                for _ in range(10):
+                    assert b"ThreadPool-" in ask(server, b"")
+                    assert reactor._lending.loan is None
+
+
+def test_an_idle_borrower_leaves() -> None:
+    with TCPServer(LOOPBACK, Upper, strategy=ThreadPool(2, idle_timeout=0.02)) as server, Serving(server):
+        lend(server)
+        until(lambda: not server.strategy._threads)
+        assert server.in_reactor._lending.loan is None
+        assert ask(server, b"abc") == b"ABC"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_ctrl_c_meanwhile(busy: bool) -> None:
+    main = threading.get_ident()
+    entered = threading.Event()
+    go = threading.Event()
+
+    class Held(BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(10) == b"hold":
+                entered.set()
+                go.wait(DEADLINE)
+
+    with TCPServer(LOOPBACK, Held, strategy=pool()) as server:
+
+        def interrupt() -> None:
+            lend(server)
+            with connected(server) as client:
+                if busy:
+                    client.sendall(b"hold")
+                    assert entered.wait(DEADLINE)
+                signal.pthread_kill(main, signal.SIGINT)
+                go.wait(0.1)
+                go.set()
+
+        other = threading.Thread(target=interrupt)
+        other.start()
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever()
+        other.join(DEADLINE)
+        with Serving(server):
+            assert ask(server, b"") == b""
+
+
+def test_a_signal_handler_that_raises_meanwhile() -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    main = threading.get_ident()
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with TCPServer(LOOPBACK, Upper, strategy=pool()) as server:
+            other = threading.Thread(target=lambda: (lend(server), signal.pthread_kill(main, signal.SIGUSR1)))
+            other.start()
+            with pytest.raises(Interrupted):
+                server.serve_forever()
+            other.join(DEADLINE)
+            with Serving(server):
+                assert ask(server, b"abc") == b"ABC"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("how", ["shutdown", "server_close"])
+def test_a_signal_handler_that_ends_it_meanwhile(how: str) -> None:
+    main = threading.get_ident()
+    with TCPServer(LOOPBACK, Upper, strategy=pool()) as server:
+        before = signal.signal(signal.SIGUSR1, lambda *_: getattr(server, how)())
+        try:
+            other = threading.Thread(target=lambda: (lend(server), signal.pthread_kill(main, signal.SIGUSR1)))
+            other.start()
+            server.serve_forever()
+            other.join(DEADLINE)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+
+def test_parked_connections_meanwhile() -> None:
+    class Lines(TurnHandler):
+        def handle(self) -> Any:
+            line = self.rfile.readline()
+            self.wfile.write(line.upper())
+            return PARK if line else None
+
+    with TCPServer(LOOPBACK, Lines, strategy=pool()) as server, Serving(server), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(5)]
+        for number, client in itertools.product(range(10), clients):
+            client.sendall(b"line %d\n" % number)
+            assert client.recv(20) == b"LINE %d\n" % number
+        assert server.in_reactor._lending.loan is not None
+
+
+def test_full_and_empty_again() -> None:
+    # More than there is room for; nothing is lost, and the listener comes back.
+    class Deep(TCPServer):
+        request_queue_size = 64
+
+    with lent(threads=1, queue=1, kind=Deep) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connected(server)) for _ in range(20)]
+        for client in clients:
+            say(client, b"abc")
+        assert [hear(client) for client in clients] == [b"ABC"] * 20
+        assert ask(server, b"abc") == b"ABC"
+
+
+def stress(seconds: float) -> None:
+    """Handlers that last about a tick, so that the lead is taken back at the very moment at which they return."""
+    durations = itertools.cycle([0.0, loans.TICK * 0.9, 0.0, loans.TICK, loans.TICK * 1.1, 0.0, loans.TICK * 2, 0.0])
+
+    class Lasts(StreamRequestHandler):
+        def handle(self) -> None:
+            time.sleep(next(durations))
+            self.wfile.write(self.rfile.read())
+
+    strategy = pool(3, queue=8)
+    with TCPServer(LOOPBACK, Lasts, strategy=strategy) as server, Serving(server):
+        ends = time.monotonic() + seconds
+        counts = []
+
+        def load() -> None:
+            count = 0
+            while time.monotonic() < ends:
+                assert ask(server, b"%d" % count) == b"%d" % count
+                count += 1
+            counts.append(count)
+
+        clients = [threading.Thread(target=load) for _ in range(6)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        assert len(counts) == 6
+        until(lambda: not server.at_endpoint.live)
+        until(lambda: strategy._idle + (strategy._leader is not None) == 3)
+        assert (strategy._waiting, len(strategy._led)) == (0, 0)
+
+
+def test_promotions_meet_returning_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strategies.threads.PLAIN", 0.002)
+    stress(1.0)
+
+
+@pytest.mark.soak
+def test_promotions_meet_returning_handlers_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strategies.threads.PLAIN", 0.002)
+    stress(120.0)
+
+
+def test_who_is_runnable() -> None:
+    go = threading.Event()
+    sleeper = threading.Thread(target=go.wait)
+    sleeper.start()
+    assert sleeper.native_id is not None
+    until(lambda: not is_runnable(sleeper.native_id or 0))
+    go.set()
+    sleeper.join()
+    assert is_runnable(threading.get_native_id())
+    assert not is_runnable(1 << 30)
+
+
+class Leading(RuleBasedStateMachine):
+    """A borrower and a lender, each a step at a time, in any order: exactly one has the lead, or it lies there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = Loop()
+        self.context = self.loop.led()
+        self.context.__enter__()
+        self.wanted = False
+        self.loan = Loan(self.loop, lambda: self.wanted)
+        self.loan.lay_down(self.loan)
+        self.borrower = "away"  # then: leads, in a job, done
+        self.lender = False
+        self.jobs: list[object] = []
+        self.looks_at_same = 0
+
+    # -- the borrower
+
+    @precondition(lambda self: self.borrower == "away")
+    @rule()
+    def begin(self) -> None:
+        self.borrower = "leads" if self.loan.begin() else "done"
+        assert (self.borrower == "leads") is not self.lender
+
+    @precondition(lambda self: self.borrower == "leads")
+    @rule()
+    def turn(self) -> None:
+        goes_on = self.loan.turn(0)
+        if not goes_on:
+            assert self.wanted or self.loan._recalled
+            self.loan.give_back()
+            self.borrower = "done"
+
+    @precondition(lambda self: self.borrower == "leads")
+    @rule()
+    def begin_a_job(self) -> None:
+        self.jobs.append(object())
+        self.loan.lay_down(self.jobs[-1])
+        self.borrower = "in a job"
+
+    @precondition(lambda self: self.borrower == "in a job")
+    @rule()
+    def end_a_job(self) -> None:
+        back = self.loan.take_up() is not None
+        assert back is not self.lender
+        self.borrower = "leads" if back else "done"
+
+    @precondition(lambda self: self.borrower == "leads")
+    @rule(error=st.sampled_from([None, ZeroDivisionError()]))
+    def give_back(self, error: BaseException | None) -> None:
+        self.loan.give_back(error)
+        self.borrower = "done"
+
+    # -- the lender
+
+    @precondition(lambda self: not self.lender)
+    @rule()
+    def look(self) -> None:
+        free = self.borrower != "leads"
+        self.lender = self.loan.is_back()
+        assert self.lender is (free and (self.wanted or self.loan._returned or self.loan._recalled))
+
+    @precondition(lambda self: not self.lender)
+    @rule()
+    def tick(self) -> None:
+        before = self.loan._job
+        self.lender = self.loan.is_stuck()
+        if self.lender:
+            assert self.borrower in ("in a job", "away", "done")
+            assert before is not None  # it was at the same job a tick ago
+        if not self.loan._watched:
+            assert self.borrower != "in a job"
+
+    @precondition(lambda self: not self.lender)
+    @rule()
+    def recall(self) -> None:
+        self.loan.recall()
+
+    @rule()
+    def want(self) -> None:
+        self.wanted = True
+
+    # -- always
+
+    @invariant()
+    def one_has_it(self) -> None:
+        holders = [self.borrower == "leads", self.lender, bool(self.loop.table)]
+        assert holders.count(True) == 1, (self.borrower, self.lender, self.loop.table)
+        assert self.loop.running
+
+    def teardown(self) -> None:
+        if self.borrower == "leads":
+            self.loan.give_back()
+        if not self.lender:
+            assert self.loop.take_up(self.loan)
+        self.context.__exit__(None, None, None)
+        self.loop.close()
+
+
+@pytest.mark.parametrize("runnable", [False, True])
+def test_any_order_of_steps(runnable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reactor.loan.is_runnable", lambda thread: runnable)
+    run_state_machine_as_test(Leading, settings=settings(max_examples=150, stateful_step_count=30))
