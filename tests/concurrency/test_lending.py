@@ -8,6 +8,7 @@ import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,7 +22,8 @@ from reactor import Reactor, TCPServer
 from reactor import loan as loans
 from reactor.loan import Loan, is_runnable
 from reactor.loop import Loop
-from strategies import Inline, ThreadPool
+from strategies import ThreadPool
+from strategies.leader import Leader
 from tests.answers import Upper, Whereabouts, held_by
 from tests.clients import ask, connected, hear, say
 from tests.hold import Hold
@@ -89,6 +91,19 @@ def test_a_handler_that_blocks_holds_nobody_up() -> None:
             assert hear(first) == b"ONE"
 
 
+def test_a_lender_that_sleeps_is_woken_by_the_next_job() -> None:
+    with Hold() as hold, lent(threads=3) as server:
+        until(lambda: not server.in_reactor._lending.loan._watched)
+        server.RequestHandlerClass = held_by(hold)
+        with connected(server) as first:
+            say(first, b"one")
+            hold.wait_entered()
+            server.RequestHandlerClass = Upper
+            assert ask(server, b"abc") == b"ABC"
+            hold.release()
+            assert hear(first) == b"ONE"
+
+
 def test_what_waits_behind_one_that_blocks_is_run_by_others() -> None:
     # Both come of one turn; the second is on the list of the very thread that the first one blocks.
     class Kinds(StreamRequestHandler):
@@ -134,6 +149,41 @@ def test_a_job_that_ends_its_thread_gives_the_lead_back() -> None:
         assert ask(server, b"exit") == b""
         assert ask(server, b"stay") == b"here"
         until(lambda: len(server.strategy._threads) == 2)
+
+
+class FakeLoan:
+    """Tells what was called; ``taken`` says that the lender was quicker."""
+
+    def __init__(self, taken: bool) -> None:
+        self.called: list[str] = []
+        self.taken = taken
+
+    def begin(self) -> bool:
+        return True
+
+    def lay_down(self, stamp: object) -> None:
+        self.called.append("lay down")
+
+    def take_up(self) -> object | None:
+        self.called.append("take up")
+        return None if self.taken else self
+
+    def give_back(self, error: BaseException | None = None) -> None:
+        self.called.append("give back")
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_job_that_raises_leaves_the_lead_to_one(taken: bool) -> None:
+    class Raises:
+        def run(self) -> None:
+            raise SystemExit
+
+    loan = FakeLoan(taken)
+    jobs: deque[Any] = deque([Raises(), "the next"])
+    with pytest.raises(SystemExit):
+        Leader(loan, jobs, lambda: None, lambda: None).run()  # type: ignore[arg-type]
+    assert loan.called == ["lay down", "take up"] + ["give back"] * (not taken)
+    assert list(jobs) == ["the next"]
 
 
 @pytest.mark.parametrize("how", ["shutdown", "stop", "drain", "server_close"])
@@ -210,13 +260,15 @@ def test_not_where_the_program_could_tell(why: str) -> None:
         server = reactor.add(Own(LOOPBACK, Whereabouts, strategy=pool()))
         with contextlib.ExitStack() as stack:
             if why == "another strategy":
-                reactor.add(TCPServer(LOOPBACK, Upper, strategy=Inline()))
+                other = reactor.add(TCPServer(LOOPBACK, Upper, strategy=pool()))
             if why == "watch":
                 beside = stack.enter_context(TCPServer(LOOPBACK, Upper))
                 stack.callback(reactor.watch(beside.socket, lambda: None))
             with Serving(reactor):
                 for _ in range(10):
                     assert b"ThreadPool-" in ask(server, b"")
+                    if why == "another strategy":
+                        assert ask(other, b"abc") == b"ABC"
                     assert reactor._lending.loan is None
 
 
@@ -244,9 +296,10 @@ def test_a_ctrl_c_meanwhile(busy: bool) -> None:
 
         def interrupt() -> None:
             lend(server)
-            with connected(server) as client:
+            until(lambda: not server.in_reactor._lending.loan._watched)  # it sleeps, and no tick helps it along
+            with contextlib.ExitStack() as stack:
                 if busy:
-                    client.sendall(b"hold")
+                    stack.enter_context(connected(server)).sendall(b"hold")
                     assert entered.wait(DEADLINE)
                 signal.pthread_kill(main, signal.SIGINT)
                 go.wait(0.1)
@@ -254,8 +307,10 @@ def test_a_ctrl_c_meanwhile(busy: bool) -> None:
 
         other = threading.Thread(target=interrupt)
         other.start()
+        began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             server.serve_forever()
+        assert time.monotonic() - began < DEADLINE / 2, "it was held back, and nobody was woken"
         other.join(DEADLINE)
         with Serving(server):
             assert ask(server, b"") == b""
@@ -394,7 +449,7 @@ class Leading(RuleBasedStateMachine):
         self.borrower = "away"  # then: leads, in a job, done
         self.lender = False
         self.jobs: list[object] = []
-        self.looks_at_same = 0
+        self.given_back = False
 
     # -- the borrower
 
@@ -410,8 +465,7 @@ class Leading(RuleBasedStateMachine):
         goes_on = self.loan.turn(0)
         if not goes_on:
             assert self.wanted or self.loan._recalled
-            self.loan.give_back()
-            self.borrower = "done"
+            self.give_back(None)
 
     @precondition(lambda self: self.borrower == "leads")
     @rule()
@@ -431,7 +485,8 @@ class Leading(RuleBasedStateMachine):
     @rule(error=st.sampled_from([None, ZeroDivisionError()]))
     def give_back(self, error: BaseException | None) -> None:
         self.loan.give_back(error)
-        self.borrower = "done"
+        self.borrower, self.given_back = "done", True
+        assert self.loan._alarm.acquire(timeout=0), "the lender is woken"
 
     # -- the lender
 
@@ -440,7 +495,7 @@ class Leading(RuleBasedStateMachine):
     def look(self) -> None:
         free = self.borrower != "leads"
         self.lender = self.loan.is_back()
-        assert self.lender is (free and (self.wanted or self.loan._returned or self.loan._recalled))
+        assert self.lender is (free and (self.wanted or self.given_back or self.loan._recalled))
 
     @precondition(lambda self: not self.lender)
     @rule()
