@@ -38,13 +38,14 @@ class Closing:
         me = get_ident()
         if self._turn_until_closed(endpoint, timeout, me):
             return True
-        if self._is_mine() or endpoint.runs_on(me):
+        if self._is_mine() or endpoint.requests.runs_on(me):
             return False
-        if left := len(endpoint.live):  # else another thread that closes it has cut them
+        if left := len(endpoint.requests.live):  # else another thread that closes it has cut them
             log.warning("%r: cutting %d requests that run on after it was closed", endpoint.server, left)
         self._errands.do(lambda: _cut(endpoint), GRACE)
         if not self._turn_until_closed(endpoint, 2 * GRACE, me):
-            log.error("%r: %d requests cannot be ended: %r", endpoint.server, len(endpoint.live), endpoint.live)
+            left_over = endpoint.requests.live
+            log.error("%r: %d requests cannot be ended: %r", endpoint.server, len(left_over), left_over)
             try:
                 with self._loop.led():
                     endpoint.give_up()
@@ -75,12 +76,12 @@ class Closing:
             try:
                 with loop.led():
                     endpoint.close()
-                    if endpoint.runs_on(me):
+                    if endpoint.requests.runs_on(me):
                         return False
                     loop.turn(0 if endpoint.is_closed else patience)
             except Busy:
                 loop.post(endpoint.close)
-                if endpoint.runs_on(me):
+                if endpoint.requests.runs_on(me):
                     return False
                 if not loop.running:  # somebody's handle_request() looks by the way, and is gone in a moment
                     endpoint.closed.wait(LOOK)
@@ -91,13 +92,12 @@ class Closing:
 
 def _speak(endpoint: Endpoint, left: float | None) -> None:
     limit = "" if left is None else f", for at most {left:.0f} s more"
-    log.warning(
-        "%r is closing, and waits for the %d requests that still run%s", endpoint.server, len(endpoint.live), limit
-    )
+    count = len(endpoint.requests.live)
+    log.warning("%r is closing, and waits for the %d requests that still run%s", endpoint.server, count, limit)
 
 
 def _cut(endpoint: Endpoint) -> None:
     """Loop thread."""
-    endpoint.cut()
+    endpoint.requests.cut()
     if len(endpoint.strategy.endpoints) <= 1:  # nobody else's jobs
         close_all(endpoint.strategy.cut())

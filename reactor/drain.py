@@ -42,7 +42,7 @@ class Drain:
         self._strategies = strategies
         self._done: Callable[[DrainReport], object] | None = done
         self._open = len(endpoints) + len(strategies)
-        self._in_flight = sum(len(endpoint.live) for endpoint in endpoints)
+        self._in_flight = sum(len(endpoint.requests.live) for endpoint in endpoints)
         self._cut: tuple[str, ...] = ()
         self._due: float | None = None  # when the deadline is; None once it has passed
         self._undo: Callable[[], None] = _nothing
@@ -72,7 +72,7 @@ class Drain:
 
     def _deadline(self) -> None:
         self._due = None
-        self._cut = tuple(line for endpoint in self._endpoints for line in endpoint.cut())
+        self._cut = tuple(line for endpoint in self._endpoints for line in endpoint.requests.cut())
         for line in self._cut:
             log.warning("drain: cut %s", line)
         for strategy in self._strategies:

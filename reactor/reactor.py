@@ -276,7 +276,7 @@ class Reactor:
             return DrainReport(0)
         self._loop.post(self._begin_drain, timeout)
         me = get_ident()
-        if self._is_mine() or any(endpoint.runs_on(me) for endpoint in tuple(self._endpoints)):
+        if self._is_mine() or any(endpoint.requests.runs_on(me) for endpoint in tuple(self._endpoints)):
             return None
         self._ended.wait(timeout + 2 * GRACE)
         return self._report

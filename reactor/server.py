@@ -234,9 +234,9 @@ class BaseServer:
         if endpoint.direct and getattr(self.RequestHandlerClass, "speaks_first", True):
             handler = attempt(self, request, client_address)
             if handler is not None:
-                endpoint.go_on(endpoint.taker.job_class(self, request, client_address), handler)
+                endpoint.requests.go_on(endpoint.taker.job_class(self, request, client_address), handler)
         else:
-            endpoint.admit(endpoint.taker.job_class(self, request, client_address))
+            endpoint.requests.admit(endpoint.taker.job_class(self, request, client_address))
 
     def finish_request(self, request: Any, client_address: Any) -> Any:
         """Make an instance of ``RequestHandlerClass`` and have it work.

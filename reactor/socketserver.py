@@ -237,7 +237,7 @@ class BaseServer(NativeServer):
             # What the program has defined, where it is a ThreadingMixIn's.
             work = getattr(self, "process_request_thread", functools.partial(finish_and_shut_down, self))
             job = ClassicJob(self, request, client_address, work)
-            attach(self).admit(job)
+            attach(self).requests.admit(job)
             job.taken = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:

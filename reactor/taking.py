@@ -148,7 +148,7 @@ class Taker:
     def _close_unowned(self, request: Any) -> None:
         """Close a request that no job took over, and nobody has closed."""
         endpoint = self.server.at_endpoint
-        if endpoint is not None and endpoint.owns(request):
+        if endpoint is not None and endpoint.requests.owns(request):
             return
         fileno = getattr(request, "fileno", None)
         if fileno is None or fileno() >= 0:

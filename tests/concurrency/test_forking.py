@@ -87,7 +87,7 @@ def test_each_request_in_a_child_of_its_own(way: str):
 def test_datagrams():
     with UDPServer(LOOPBACK, UpperPacket, strategy=ForkPerRequest()) as server, Serving(server):
         assert [ask(server, b"abc") for _ in range(3)] == [b"ABC"] * 3
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
 
 
 def test_max_children_pauses_and_the_loop_goes_on(way: str):
@@ -135,8 +135,8 @@ def test_a_child_has_its_request_and_nothing_else(way: str):
             for client in (in_child, in_thread, queued):
                 say(client, b"abc")
             gate.wait_came(2)
-            until(lambda: len(parking.at_endpoint._parking) == 1)
-            until(lambda: len(threaded.at_endpoint.live) == 2)
+            until(lambda: len(parking.at_endpoint.requests.parking) == 1)
+            until(lambda: len(threaded.at_endpoint.requests.live) == 2)
             held, request = json.loads(ask(server, b""))
             # What the test itself holds, clients and gate, is the user's affair, as would be any open file.
             tests_own = {fd for fd, _ in mine if fd in {c.fileno() for c in (parked, in_child, in_thread, queued)}}
@@ -149,7 +149,7 @@ def test_a_child_has_its_request_and_nothing_else(way: str):
             assert len(extra) <= (2 if way == "pidfd" else 3), extra
             gate.release_all()
             assert [hear(client) for client in (in_child, in_thread, queued)] == [b"ABC"] * 3
-            until(lambda: not beside.at_endpoint.live)
+            until(lambda: not beside.at_endpoint.requests.live)
 
 
 def _of_server(reactor: Reactor) -> set[str]:
@@ -167,7 +167,7 @@ def test_the_client_sees_the_end_when_a_child_is_killed(logs: list[Any]):
             (pid,) = on_loop(server, lambda: tuple(server.strategy.children.pids))
             os.kill(pid, signal.SIGKILL)
             assert hear(client) == b""
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
         gate.release_all()
         assert ask(server, b"next") == b"NEXT"
     assert [record.getMessage().split(" while")[0] for record in logs] == [f"child {pid} was killed by signal 9"]
@@ -185,7 +185,7 @@ def test_a_child_stolen_by_somebody_else_is_settled():
 
             assert on_loop(server, steal) == (pid, signal.SIGKILL)
             assert hear(client) == b""
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
         gate.release_all()
         assert ask(server, b"next") == b"NEXT"
 
@@ -199,7 +199,7 @@ def test_a_foreign_child_is_left_alone():
     ):
         os.waitid(os.P_PID, foreign.pid, os.WEXITED | os.WNOWAIT)
         assert ask(server, b"abc") == b"ABC"
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
         assert foreign.wait(DEADLINE) == 5
 
 
@@ -215,7 +215,7 @@ def test_a_handler_that_exits_ends_its_child_alone(tmp_path: Path):
     with TCPServer(LOOPBACK, Exits, strategy=ForkPerRequest()) as server, Serving(server):
         assert ask(server, b"") == b""
         assert ask(server, b"") == b""
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
     logging.getLogger("strategies").removeHandler(told)
     told.close()
     assert (tmp_path / "log").read_text().count("was ended by SystemExit(3)") == 2
@@ -231,7 +231,7 @@ def test_no_warnings_in_a_child(capfd: pytest.CaptureFixture[str]):
 
     with TCPServer(LOOPBACK, Collects, strategy=ForkPerRequest()) as server, Serving(server):
         assert ask(server, b"") == b"done"
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
     assert capfd.readouterr() == ("", "")
 
 
@@ -251,7 +251,7 @@ def test_no_process_for_a_while(monkeypatch: pytest.MonkeyPatch, logs: list[Any]
     with TCPServer(LOOPBACK, Upper, strategy=ForkPerRequest()) as server, Serving(server):
         assert ask(server, b"abc") == b"ABC"
         assert ask(server, b"abc") == b"ABC"
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
     assert len(logs) == 1
     assert len(refused) == 3
 
@@ -263,7 +263,7 @@ def test_an_error_that_will_not_pass_is_the_requests(capfd: pytest.CaptureFixtur
     monkeypatch.setattr(os, "fork", refuse)
     with TCPServer(LOOPBACK, Upper, strategy=ForkPerRequest()) as server, Serving(server):
         assert ask(server, b"") == b""
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
     assert "no fork on this system" in capfd.readouterr().out
 
 
@@ -299,7 +299,7 @@ def test_turns_in_a_child():
         assert os.getpid() not in pids
         client.shutdown(socket.SHUT_WR)
         hear(client)
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
 
 
 class SaysGoodbye(TurnHandler):

@@ -407,7 +407,7 @@ def stress(seconds: float) -> None:
         for client in clients:
             client.join()
         assert len(counts) == 6
-        until(lambda: not server.at_endpoint.live)
+        until(lambda: not server.at_endpoint.requests.live)
         until(lambda: strategy._idle + (strategy._leader is not None) == 3)
         assert (strategy._waiting, len(strategy._led)) == (0, 0)
 

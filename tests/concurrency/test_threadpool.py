@@ -428,7 +428,7 @@ def test_a_full_queue_takes_the_listener_out_of_the_selector():
             pass
         turns = server.at_endpoint.loop.turns
         assert on_loop(server, lambda: server.at_endpoint.loop.turns) <= turns + 2  # it does not spin
-        assert len(server.at_endpoint.live) == 2  # the third waits in the kernel
+        assert len(server.at_endpoint.requests.live) == 2  # the third waits in the kernel
         hold.release()
         for client in (first, second, third):
             assert hear(client) == b"ABC"
@@ -457,7 +457,7 @@ def test_a_thread_that_waits_for_its_client_is_cut_at_close():
     with connected(server) as client:
         with Serving(server):
             client.sendall(b"abc")
-            while not on_loop(server, lambda: len(server.at_endpoint.live)):
+            while not on_loop(server, lambda: len(server.at_endpoint.requests.live)):
                 pass
         server.server_close()
         assert hear(client) == b""  # its read came back, and its write failed
@@ -474,7 +474,7 @@ def test_a_thread_that_never_comes_back_does_not_hold_up_the_close(monkeypatch: 
         with connected(server), connected(server) as second:
             with Serving(server):
                 hold.wait_entered()
-                while on_loop(server, lambda: len(server.at_endpoint.live)) < 2:
+                while on_loop(server, lambda: len(server.at_endpoint.requests.live)) < 2:
                     pass
             server.server_close()
             assert hear(second) == b""  # it never began, and is closed

@@ -85,7 +85,7 @@ def test_a_parked_connection_that_is_reset_ends_at_once(strategy: Any) -> None:
         assert client.recv(10) == b"A"
         reset(client)
         assert server.shut.acquire(timeout=DEADLINE)
-        assert not attach(server).live
+        assert not attach(server).requests.live
 
 
 @pytest.mark.parametrize("strategy", [Inline, lambda: ThreadPool(2)])
@@ -131,7 +131,7 @@ def test_a_thousand_silent_clients_are_parked_and_go_at_once() -> None:
             client.close()
         for _ in clients:
             assert server.shut.acquire(timeout=DEADLINE)
-        assert not attach(server).live
+        assert not attach(server).requests.live
         assert ask(server, b"x").startswith(b"X")
 
 

@@ -49,7 +49,7 @@ for client in kept:
     client.sendall(b"x")
 # The server runs out now, with clients in the kernel's queue.
 deadline = time.monotonic() + 10
-while len(attach(server).live) < 25 and time.monotonic() < deadline:
+while len(attach(server).requests.live) < 25 and time.monotonic() < deadline:
     time.sleep(0.01)
 cpu = time.process_time()
 time.sleep(0.5)

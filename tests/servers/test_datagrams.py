@@ -138,4 +138,4 @@ def test_a_packet_has_one_turn(strategy: Any):
             assert "are for connections" in str(error)
             server.RequestHandlerClass = UpperPacket
             assert ask(server, b"abc") == b"ABC"
-        assert not server.at_endpoint.live
+        assert not server.at_endpoint.requests.live

@@ -244,7 +244,7 @@ def test_a_hook_that_raises_at_a_deadline_is_logged():
         server = reactor.add(Raises(("127.0.0.1", 0), held_by(hold), strategy=ThreadPool(1, queue=2)))
         with Serving(reactor), connected(server) as first, connected(server) as second:
             hold.wait_entered()
-            while on_loop(reactor, lambda: len(server.at_endpoint.live)) < 2:
+            while on_loop(reactor, lambda: len(server.at_endpoint.requests.live)) < 2:
                 pass
             threading.Timer(0.02, hold.release).start()
             report = reactor.drain(0)
@@ -280,7 +280,7 @@ def test_a_strategy_that_breaks_its_contract_ends_no_server(returned: Any):
                 assert ask(broken, b"abc") == b""
                 assert isinstance(told.get(timeout=DEADLINE), (TypeError, ZeroDivisionError))
             assert ask(beside, b"abc") == b"ABC"
-            assert on_loop(reactor, lambda: len(broken.at_endpoint.live)) == 0
+            assert on_loop(reactor, lambda: len(broken.at_endpoint.requests.live)) == 0
 
 
 def test_a_server_is_of_one_reactor():

@@ -132,11 +132,11 @@ def test_a_connection_on_a_pool_kept_alive_and_drained(walk: Walk) -> None:
                 assert client.recv(100) == b"again\n"
             assert reactor.drain(DEADLINE).cut == ()  # type: ignore[union-attr]
             assert client.recv(100) == b""
-    assert walk.has("listener", "taking", "server", "endpoint", "parking"), walk.legs
+    assert walk.has("listener", "taking", "server", "requests", "parking"), walk.legs
     assert walk.has("connection", "server", "handlers"), walk.legs
-    assert walk.has("connection", "endpoint"), "handed on"
-    assert walk.has("endpoint", "parking"), walk.legs
-    assert walk.has("parking", "endpoint", "threads"), walk.legs
+    assert walk.has("connection", "requests"), "handed on"
+    assert walk.has("requests", "parking"), walk.legs
+    assert walk.has("parking", "requests", "threads"), walk.legs
 
 
 @pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
@@ -147,9 +147,9 @@ def test_a_packet_in_a_child_of_its_own(walk: Walk) -> None:
         with server, Serving(server), connected(server) as client:
             client.send(b"ping")
             assert client.recv(100) == b"ping"
-    assert walk.has("listener", "taking", "server", "endpoint", "forking", "children"), walk.legs
+    assert walk.has("listener", "taking", "server", "requests", "forking", "children"), walk.legs
     assert walk.has("forking", "connection"), "the parent's copy is left"
-    assert walk.has("children", "forking", "endpoint"), "reaped, and settled"
+    assert walk.has("children", "forking", "requests"), "reaped, and settled"
 
 
 def test_a_walk_that_comes_back_is_seen(walk: Walk) -> None:
