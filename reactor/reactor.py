@@ -8,17 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from reactor.closing import Closing
-from reactor.drain import GRACE, Drain, DrainReport
+from reactor.drain import GRACE, DrainReport
 from reactor.endpoint import Endpoint
 from reactor.errands import Errands
 from reactor.errors import UsageError
 from reactor.host import LoopHost
-from reactor.interrupts import Interrupts
-from reactor.latch import Latch
-from reactor.lending import Lending
 from reactor.lifecycle import EndpointState
 from reactor.loop import Loop
-from reactor.signals import on_signals, signals_wake
+from reactor.run import Run
+from reactor.signals import on_signals
 from strategies.contract import Strategy
 from strategies.log import Log
 
@@ -38,18 +36,10 @@ class Reactor:
     def __init__(self) -> None:
         self._loop = Loop()
         self._endpoints: list[Endpoint] = []
-        self._lending = Lending(self._loop, self._is_wanted)
-        self._host = LoopHost(self._loop, self._endpoints, self._lending)
-        self._stopping = False
-        self._some_left = False
-        self._acting: list[Any] = []  # those whose service_actions() does something
-        self._drain: Drain | None = None
-        self._report: DrainReport | None = None
-        self._runner: int | None = None
-        self._ended = Latch(opened=True)
-        self._errands = Errands(self._loop, self._is_mine)
-        self._closing = Closing(self._loop, self._errands, self._is_mine)
-        self._interrupts = Interrupts(self._hurry)
+        self._run = Run(self._loop, self._endpoints)
+        self._host = LoopHost(self._loop, self._endpoints, self._run.lending)
+        self._errands = Errands(self._loop, self._run.is_mine)
+        self._closing = Closing(self._loop, self._errands, self._run.is_mine)
 
     def __enter__(self) -> Reactor:
         return self
@@ -82,13 +72,13 @@ class Reactor:
         running = self._loop.running
         if running and not self._loop.leads():
             raise UsageError(f"this reactor is running, on another thread: reactor.post(reactor.add, {server!r})")
-        endpoint = Endpoint(server, self._loop, self._host, self._one_left, self._forget, self._serve_alone)
+        endpoint = Endpoint(server, self._loop, self._host, self._run.one_left, self._forget, self._serve_alone)
         server.in_reactor = self
         self._endpoints.append(endpoint)
         server.at_endpoint = endpoint  # last: whoever sees it sees the rest
         if running:
             try:
-                self._open([endpoint])
+                self._run.open(self._host, [endpoint])
             except BaseException:
                 endpoint.rest()
                 self._forget(endpoint)
@@ -99,7 +89,7 @@ class Reactor:
     def _forget(self, endpoint: Endpoint) -> None:
         if endpoint in self._endpoints:
             self._endpoints.remove(endpoint)
-        self._acting = [server for server in self._acting if server is not endpoint.server]
+        self._run.forget(endpoint)
 
     def watch(self, fileobj: Any, callback: Callable[[], object]) -> Callable[[], None]:
         """Call ``callback()`` in each turn in which ``fileobj`` (a number, or anything with ``fileno()``) is readable.
@@ -138,9 +128,9 @@ class Reactor:
 
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         """A callback of the program's own: on the thread that called ``run()``, whoever leads now."""
-        if self._lending.loan is not None:
+        if self._run.lending.loan is not None:
             self._loop.soon(self._call, callback, args)
-            self._lending.recall()
+            self._run.lending.recall()
             return
         try:
             callback(*args)
@@ -161,69 +151,12 @@ class Reactor:
         """
         if not (poll_interval is None or poll_interval >= 0):
             raise UsageError(f"poll_interval={poll_interval!r}: the seconds between two calls are 0 or more")
-        running = False
         try:
-            with self._loop.led(), signals_wake(self._loop.wakeup_fd), self._interrupts:
-                # A signal handler that asks from here on finds that it would wait for its own thread.
-                self._runner, running = get_ident(), True
-                self._ended.shut()
-                self._report = None
-                self._some_left = False
-                try:
-                    if not self._stopping:
-                        self._open([e for e in self._endpoints if e.state is EndpointState.RESTING])
-                        self._turn(poll_interval)
-                finally:
-                    try:
-                        self._rest()
-                    finally:
-                        self._stopping, self._drain = False, None
+            self._run.run(self._host, poll_interval)
         finally:
-            if running:
-                self._ended.open()
+            if not self._loop.running:  # else it is another's, on another thread
                 self._errands.end()
-                if self._runner == get_ident():  # else another thread runs it already
-                    self._runner = None
-        return self._report
-
-    def _turn(self, poll_interval: float | None) -> None:
-        loop = self._loop
-        while not self._stopping:
-            self._interrupts.check()
-            if self._some_left:  # in the turn before, or at once: a socket that was closed already
-                self._some_left = False
-                if not any(e.state is EndpointState.SERVING for e in self._endpoints) and self._drain is None:
-                    return
-            acting = self._acting
-            loop.turn(poll_interval if acting else None)
-            for server in acting:
-                server.service_actions()
-            self._lending.lend()
-
-    def _open(self, endpoints: Sequence[Endpoint]) -> None:
-        """Process-making strategies first: their forks come before anybody's threads."""
-        for endpoint in endpoints:
-            endpoint.serve()
-        self._acting = [e.server for e in self._endpoints if e.taker.acts]
-        self._lending.serve(self._endpoints)
-        for strategy in sorted(_strategies(endpoints), key=lambda strategy: not strategy.forks):
-            strategy.open(self._host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
-
-    def _rest(self) -> None:
-        """Nobody is to be served while no loop turns: listeners leave the selector, preforked workers end."""
-        self._lending.forget()
-        served = [e for e in self._endpoints if e.state in (EndpointState.SERVING, EndpointState.DRAINING)]
-        for endpoint in served:
-            endpoint.rest()
-        halting = set(_strategies(served))
-        for strategy in tuple(halting):
-            strategy.halt(lambda strategy=strategy: halting.discard(strategy))  # type: ignore[misc]
-        while halting:  # each has a deadline of its own
-            self._interrupts.check()
-            self._loop.turn()
-
-    def _one_left(self) -> None:
-        self._some_left = True
+        return self._run.report
 
     # -- stopping
 
@@ -232,32 +165,18 @@ class Reactor:
 
         Before ``run()``, it makes the next one return at once.
         """
-        self._stopping = True
-        self._hurry()
-
-    def _hurry(self) -> None:
-        """Any thread, any signal handler.  The thread that called ``run()`` has something to do soon."""
-        self._loop.cut_short()
-        self._lending.recall()
-
-    def _is_wanted(self) -> bool:
-        """Any thread.  Whether it has something to do at the end of this turn."""
-        return self._stopping or self._some_left
-
-    def _is_mine(self) -> bool:
-        """Any thread.  Whether the calling thread turns the loop, or called ``run()``: it must not wait for itself."""
-        return self._loop.leads() or self.runs_here()
+        self._run.stop()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Any thread.  Wait at most ``timeout`` seconds until ``run()`` has ended; return whether it has.
 
         Does not wait where that would be for itself: on the thread that runs it.
         """
-        return self._loop.closed or self.runs_here() or self._ended.wait(timeout)
+        return self._loop.closed or self.runs_here() or self._run.ended.wait(timeout)
 
     def runs_here(self) -> bool:
         """Any thread.  Whether ``run()`` is on its way on the calling thread."""
-        return self._runner == get_ident()
+        return self._run.runs_here()
 
     def drain(self, timeout: float = 30.0) -> DrainReport | None:
         """Any thread, handler or signal handler.  Take no more requests, let those in flight finish, end ``run()``.
@@ -274,24 +193,12 @@ class Reactor:
         if not self._loop.running:
             self.stop()
             return DrainReport(0)
-        self._loop.post(self._begin_drain, timeout)
+        self._loop.post(self._run.drain, timeout)
         me = get_ident()
-        if self._is_mine() or any(endpoint.requests.runs_on(me) for endpoint in tuple(self._endpoints)):
+        if self._run.is_mine() or any(endpoint.requests.runs_on(me) for endpoint in tuple(self._endpoints)):
             return None
-        self._ended.wait(timeout + 2 * GRACE)
-        return self._report
-
-    def _begin_drain(self, timeout: float) -> None:
-        if self._drain is None:
-            endpoints = [e for e in self._endpoints if e.state is EndpointState.SERVING]
-            self._drain = Drain(self._loop, endpoints, _strategies(endpoints), self._drained)
-            self._drain.begin(timeout)
-        else:
-            self._drain.hurry(timeout)
-
-    def _drained(self, report: DrainReport) -> None:
-        self._report = report
-        self._stopping = True
+        self._run.ended.wait(timeout + 2 * GRACE)
+        return self._run.report
 
     def retire(self, server: Any) -> None:
         """Any thread or handler.  Take no more requests for this server; the others go on."""
@@ -300,7 +207,7 @@ class Reactor:
             if server.at_endpoint is not None and server.at_endpoint.state is EndpointState.SERVING:
                 server.at_endpoint.rest()
                 server.at_endpoint.strategy.retire(server.at_endpoint, lambda: None)
-                self._some_left = True
+                self._run.one_left()
 
         self._errands.do(rest)
 
@@ -356,8 +263,3 @@ class Reactor:
                 report = reactor.run()
             for server in servers:  # drained, it has cut what was left: what runs on does not hold up the worker's end
                 server.close_timeout = timeout if report is None else 0
-
-
-def _strategies(endpoints: Sequence[Endpoint]) -> list[Strategy]:
-    """Their strategies, each once, in order."""
-    return list(dict.fromkeys(endpoint.strategy for endpoint in endpoints))

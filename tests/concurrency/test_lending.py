@@ -53,15 +53,15 @@ def lent(handler: Any = Upper, threads: int = 2, kind: type[TCPServer] = TCPServ
 
 
 def lend(server: Any, message: bytes = b"abc") -> None:
-    until(lambda: ask(server, message) is not None and server.in_reactor._lending.loan is not None)
+    until(lambda: ask(server, message) is not None and server.in_reactor._run.lending.loan is not None)
 
 
 def test_an_idle_thread_is_lent_the_lead() -> None:
     with lent(Whereabouts) as server:
         assert b"ThreadPool-" in ask(server, b"")
-        loan = server.in_reactor._lending.loan
+        loan = server.in_reactor._run.lending.loan
         assert [ask(server, b"").split()[1] for _ in range(20)] == [ask(server, b"").split()[1]] * 20
-        assert server.in_reactor._lending.loan is loan  # one thread did it all, by one loan
+        assert server.in_reactor._run.lending.loan is loan  # one thread did it all, by one loan
 
 
 def test_nobody_leads_while_a_handler_runs() -> None:
@@ -93,7 +93,7 @@ def test_a_handler_that_blocks_holds_nobody_up() -> None:
 
 def test_a_lender_that_sleeps_is_woken_by_the_next_job() -> None:
     with Hold() as hold, lent(threads=3) as server:
-        until(lambda: not server.in_reactor._lending.loan._watched)
+        until(lambda: not server.in_reactor._run.lending.loan._watched)
         server.RequestHandlerClass = held_by(hold)
         with connected(server) as first:
             say(first, b"one")
@@ -131,7 +131,7 @@ def test_after_that_all_goes_by_the_queue_for_a_while_and_then_it_is_lent_again(
         with connected(server) as first:
             say(first, b"one")
             hold.wait_entered()
-            until(lambda: server.in_reactor._lending.loan is None)
+            until(lambda: server.in_reactor._run.lending.loan is None)
             hold.release()
             assert hear(first) == b"ONE"
         lend(server)
@@ -269,14 +269,14 @@ def test_not_where_the_program_could_tell(why: str) -> None:
                     assert b"ThreadPool-" in ask(server, b"")
                     if why == "another strategy":
                         assert ask(other, b"abc") == b"ABC"
-                    assert reactor._lending.loan is None
+                    assert reactor._run.lending.loan is None
 
 
 def test_an_idle_borrower_leaves() -> None:
     with TCPServer(LOOPBACK, Upper, strategy=ThreadPool(2, idle_timeout=0.02)) as server, Serving(server):
         lend(server)
         until(lambda: not server.strategy._threads)
-        assert server.in_reactor._lending.loan is None
+        assert server.in_reactor._run.lending.loan is None
         assert ask(server, b"abc") == b"ABC"
 
 
@@ -296,7 +296,7 @@ def test_a_ctrl_c_meanwhile(busy: bool) -> None:
 
         def interrupt() -> None:
             lend(server)
-            until(lambda: not server.in_reactor._lending.loan._watched)  # it sleeps, and no tick helps it along
+            until(lambda: not server.in_reactor._run.lending.loan._watched)  # it sleeps, and no tick helps it along
             with contextlib.ExitStack() as stack:
                 if busy:
                     stack.enter_context(connected(server)).sendall(b"hold")
@@ -364,7 +364,7 @@ def test_parked_connections_meanwhile() -> None:
         for number, client in itertools.product(range(10), clients):
             client.sendall(b"line %d\n" % number)
             assert client.recv(20) == b"LINE %d\n" % number
-        assert server.in_reactor._lending.loan is not None
+        assert server.in_reactor._run.lending.loan is not None
 
 
 def test_full_and_empty_again() -> None:

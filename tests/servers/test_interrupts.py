@@ -64,7 +64,7 @@ def test_the_second_is_raised_wherever_it_strikes() -> None:
         with pytest.raises(KeyboardInterrupt):
             reactor.run()
         assert later == []
-        interrupts = reactor._interrupts
+        interrupts = reactor._run._interrupts
         ours = Frame("reactor.loop")
         interrupts._interrupted(signal.SIGINT, ours)
         with pytest.raises(KeyboardInterrupt):
