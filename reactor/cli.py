@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import inspect
 import io
 import logging
 import math
-import os
-import reprlib
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
-from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
 
 from reactor.addresses import FORMS as ADDRESSES
 from reactor.addresses import Address, Kind, parse_address
 from reactor.errors import BindError, UsageError
-from reactor.job import attempt
+from reactor.finding import find_handler
 from reactor.neighbours import neighbour
 from reactor.reactor import Reactor
 from reactor.server import BaseServer, TCPServer, UDPServer, UnixDatagramServer, UnixStreamServer
 from reactor.sockets import bind_error
+from reactor.stop import Cut, Stop
+from reactor.streams import complain, hold_standard_descriptors, one_line, print_out, printable, write_out
 from strategies import Inline, Prefork, Strategy, parse_strategy
 from strategies.spec import FORMS as STRATEGIES
 
@@ -46,8 +43,6 @@ T = TypeVar("T")
 BACKLOG = 1024  # connections; what Redis and others ask for is 511, today's Linux allows 4096
 MOST_BACKLOG = (1 << 31) - 1  # what listen() can be told; the kernel has a lower bound of its own
 MOST_SECONDS = 1_000_000  # of a drain; arbitrary, eleven days
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
 
 EXAMPLES = """\
 examples:
@@ -72,7 +67,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage above it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {_one_line(message)} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 class Command(Parser):
@@ -110,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         for stream in (sys.stdout, sys.stderr):
             write_out(stream)
-    complain(f"reactor serve: error: {_one_line(message)}")
+    complain(f"reactor serve: error: {one_line(message)}")
     return 2
 
 
@@ -219,16 +214,7 @@ def show_warning(
     line: str | None = None,
 ) -> None:
     """One line, without the source code: whoever types a command did not write that."""
-    complain(f"reactor serve: {category.__name__}: {_one_line(str(message))} ({filename}:{lineno})", file)
-
-
-def complain(line: str, file: TextIO | None = None) -> None:
-    """Say it on standard error; where that is closed or full, the exit status has to say it."""
-    stream = file or sys.stderr
-    if stream is not None:  # print() would take it for standard output
-        with contextlib.suppress(OSError, ValueError):
-            print(line, file=stream, flush=True)
-    write_out(stream)
+    complain(f"reactor serve: {category.__name__}: {one_line(str(message))} ({filename}:{lineno})", file)
 
 
 def tell(addresses: Iterable[Address]) -> None:
@@ -236,121 +222,8 @@ def tell(addresses: Iterable[Address]) -> None:
 
     Where standard output is closed nobody wants to know.  Raises UsageError where somebody does, and cannot be told.
     """
-    if reason := print_out("".join(f"{_printable(str(address))}\n" for address in addresses)):
+    if reason := print_out("".join(f"{printable(str(address))}\n" for address in addresses)):
         raise UsageError(f"cannot print the addresses on standard output: {reason}; close it (>&-) to do without them")
-
-
-def print_out(text: str) -> str | None:
-    """Print it at once; returns the reason why that cannot be done.  Where standard output is closed, nothing is."""
-    reason: str | None = None
-    try:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # for a terminal that does not know a letter
-        print(text, end="")
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except ValueError:  # closed by the user's module
-        pass
-    return write_out(sys.stdout) or reason
-
-
-def write_out(stream: TextIO | None) -> str | None:
-    """Flush it.  What cannot be written is dropped, and the reason returned.
-
-    Else the interpreter would try once more at its end, and exit with 120.
-    """
-    try:
-        if stream is not None:
-            stream.flush()
-    except OSError as error:
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())  # type: ignore[union-attr]  # None does not raise
-            os.close(null)
-        return error.strerror or str(error)
-    except (ValueError, AttributeError):  # closed, or something else put in its place
-        pass
-    return None
-
-
-def hold_standard_descriptors() -> None:
-    """Keep the number of one that the caller has closed: a socket would get it, and a child print into that."""
-    with contextlib.suppress(OSError):
-        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-            os.set_inheritable(fd, True)
-        os.close(fd)
-
-
-class Cut(BaseException):
-    """Raised by a second signal into an inline handler that keeps the loop from turning."""
-
-
-class Stop:
-    """What SIGTERM and SIGINT do inside this block: the first begins the drain, another cuts it short.
-
-    After it they do nothing any more.  The old handlers come back only when it is left by an exception: to end by a
-    signal, after all was ended well, would tell whoever waits for this process that it was not.
-
-    Signal handlers interrupt each other.  Whatever comes in a storm of signals, few of them may do more than return,
-    or they would pile up on the stack.
-    """
-
-    def __init__(self, reactor: Reactor, timeout: float, strategies: Iterable[Strategy]) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
-        self._preforks = {strategy for strategy in strategies if isinstance(strategy, Prefork)}
-        self._told = False
-        self._hurried = False
-        self._looking = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Stop:
-        for number in ENDING:
-            self._before[number] = signal.signal(number, self._signalled)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        if kind is not None:
-            for number, old in self._before.items():
-                signal.signal(number, old if old is not None else signal.SIG_DFL)
-            return
-        # One that comes between Python's half of the change and the kernel's would be reported as lost.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler, main thread."""
-        if not self._told:
-            self._told = True
-            self._reactor.drain(self._timeout)
-            return
-        if not self._hurried:
-            self._hurried = True
-            self._reactor.drain(0.0)
-        if self._looking:  # the one that is interrupted here looks at the same stack
-            return
-        self._looking = True
-        try:
-            inside = _in_a_request(frame)
-        finally:
-            self._looking = False
-        if inside:
-            # run() ends by the exception then, and not by the drain that would cut them.
-            for strategy in self._preforks:
-                self._reactor.post(strategy.cut)
-            raise Cut
-
-
-def _in_a_request(frame: FrameType | None) -> bool:
-    """Signal handler.  Whether it has interrupted an inline request, on whose end the loop waits.
-
-    The stack is asked, because a mark set by each request would cost each request.
-    """
-    while frame is not None and frame.f_code is not attempt.__code__:
-        frame = frame.f_back
-    return frame is not None
 
 
 def pair(strategies: Sequence[Strategy], count: int) -> Sequence[Strategy]:
@@ -412,82 +285,6 @@ SERVERS: dict[Kind, type[TCPServer]] = {
 # -- what the words mean
 
 
-def find_handler(text: str) -> Callable[..., Any]:
-    """The handler that ``MODULE:HANDLER`` names, from the current directory too.  Raises UsageError."""
-    name, colon, path = text.partition(":")
-    if not colon or not all(part.isidentifier() for word in (name, path) for part in word.split(".")):
-        raise UsageError(f"handler {text!r}: write MODULE:HANDLER, as in shop.service:Orders")
-    module = _import(text, name)
-    found: Any = module
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            where = getattr(module, "__file__", None) or "built in"
-            raise UsageError(f"handler {text!r}: module {name} ({where}) has no {path}") from None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a module's own __getattr__ may do anything
-            raise UsageError(f"handler {text!r}: {part} raised {_raised(error)}") from error
-    try:
-        fault = _fault(found)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # and so may its metaclass
-        raise UsageError(f"handler {text!r}: {path} cannot be asked what it is: {_raised(error)}") from error
-    if fault:
-        raise UsageError(f"handler {text!r}: {path} {fault}")
-    return found  # type: ignore[no-any-return]  # a callable, as far as can be told
-
-
-def _fault(found: Any) -> str | None:
-    """Why this cannot be a handler, as far as can be told without calling it."""
-    if not callable(found):
-        return f"is {reprlib.repr(found)}, and not a class or another callable"
-    if isinstance(found, type):
-        if issubclass(found, BaseServer):
-            return "is a server, and not a handler; name the class whose handle() answers a request"
-        if not callable(getattr(found, "handle", None)):
-            return "has no handle(); derive it from a class in our handlers, StreamRequestHandler say"
-    try:
-        inspect.signature(found).bind(None, None, None)
-    except TypeError:
-        return "cannot be called with three arguments, as a handler is: the request, the client's address, the server"
-    except ValueError:  # written in C, and does not say what it takes
-        pass
-    return None
-
-
-def _import(text: str, name: str) -> Any:
-    """Import a module, from the current directory too, as ``python -m`` does."""
-    with contextlib.suppress(OSError):  # the current directory is gone; the module may be elsewhere
-        here = os.getcwd()
-        if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-            sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever the user's module does is told in a line
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
-            advice = f"; write {name[:-3]}:HANDLER" if name.endswith(".py") else ""
-            raise UsageError(f"handler {text!r}: there is no module {name} here{advice}") from error
-        raise UsageError(f"handler {text!r}: importing {name} raised {_raised(error)}") from error
-
-
-def _raised(error: BaseException) -> str:
-    """What the user's module raised, which may be an error that cannot even be written."""
-    try:
-        if isinstance(error, SyntaxError):
-            return f"{type(error).__name__} in {error.filename} line {error.lineno}: {error.msg}"
-        return f"{type(error).__name__}: {error}"
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001  # its message is the user's code, too
-        return f"{type(error).__name__}, whose message cannot be had"
-
-
 def _argument(parse: Callable[[str], T]) -> Callable[[str], T]:
     """The same, with what it raises as argparse wants it: without that, argparse would swallow the message."""
 
@@ -521,12 +318,3 @@ def _version() -> str:
         return metadata.version("selectors-reactor")
     except metadata.PackageNotFoundError:  # run from a copied folder
         return "of unknown version"
-
-
-def _one_line(message: str) -> str:
-    return _printable(" ".join(message.split()))
-
-
-def _printable(text: str) -> str:
-    """One line, and nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
