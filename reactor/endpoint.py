@@ -9,7 +9,7 @@ from typing import Any
 
 from reactor.latch import Latch
 from reactor.lifecycle import EndpointState, move
-from reactor.listener import BATCH, Listener, Pause
+from reactor.listener import Listener, Pause
 from reactor.loop import Loop
 from reactor.onebyone import OneByOne
 from reactor.requests import Requests
@@ -34,6 +34,7 @@ class Endpoint:
     taker       how requests come off the socket
     requests    those that were admitted and are not settled
     one_by_one  serves one request for each ``handle_request()``
+    batch       requests taken in one turn at most
     direct      whether a request is run where it came in: then one that ends in its first turn needs no job
     left        called when the server has stopped taking requests by itself or was closed
     ended       called with this endpoint when all of it is closed
@@ -57,7 +58,7 @@ class Endpoint:
         self.taker: Taker = server.taken_by(server)
         self.one_by_one = OneByOne(loop, server, self.taker, self._join)
         self.requests = Requests(server, loop, self.strategy, self._full, self.one_by_one.run_out)
-        self.batch = BATCH
+        self.batch = self.taker.batch
         self.direct = False
         self._left = left
         self._ended = ended

@@ -20,14 +20,13 @@ from strategies.log import Log
 
 log = Log("reactor")
 
-BATCH = 16  # requests taken in one turn: enough to make the poll cheap, few enough that other servers get theirs soon
 REST = 0.05  # seconds to rest when descriptors have run out; a try costs about 10 us
 SILENCE = 60.0  # seconds between two lines about that
 VAIN = 8  # vain wake-ups in a row, before the socket is asked whether it still listens; arbitrary
 ODD = 4  # errors of a closed socket in a row that one odd client each might have caused; arbitrary
 FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
 
-PATIENCE = 16  # full batches in a row before more are tried than proved too many; arbitrary
+PATIENCE = 4  # full batches in a row before more are tried than proved too many; arbitrary
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 NOTHING = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
@@ -63,7 +62,7 @@ class Listener:
         self._socket: Any = None
         self._take: Callable[[], OSError | None] = _nothing_there
         self._room: Callable[[], bool] | None = None
-        self._batch = BATCH
+        self._batch = 1
         self._limit = 1
         self._full = 0
         self._undo: Callable[[], None] | None = None

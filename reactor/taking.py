@@ -11,7 +11,7 @@ import socket
 from _thread import allocate_lock
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from reactor.connection import Connection
 from reactor.errors import ends_server
@@ -40,10 +40,13 @@ class Taker:
     """The requests of one server.  Loop thread, or the thread that calls ``handle_request()``.
 
     job_class  what carries a request of this kind through a strategy
+    batch      requests taken in one turn at most, where that can be: enough to make the poll cheap, few enough that
+               other servers get theirs soon
     error      the OSError that ``get_request()`` raised in the last ``handle_request()``
     """
 
     job_class: type[RequestJob] = Connection
+    batch: ClassVar[int] = 1
 
     def __init__(self, server: Any) -> None:
         self.server = server
@@ -158,6 +161,8 @@ class Taker:
 class StreamTaker(Taker):
     """Connections: accepted until there are none, where the socket and ``get_request()`` are the plain ones."""
 
+    batch = 32
+
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self._before: tuple[Any, float | None] | None = None
@@ -191,6 +196,7 @@ class DatagramTaker(Taker):
     """Packets: received until there are none, where the socket and ``get_request()`` are the plain ones."""
 
     job_class = Packet
+    batch = 64
 
     def prepare(self) -> bool:
         # Not setblocking(): answers leave by the same socket, and they may have to wait for room.
