@@ -10,15 +10,11 @@ from typing import Any
 
 from reactor.errors import UsageError
 from reactor.job import RequestJob, attempt
-from reactor.lifecycle import RequestState, move
+from reactor.lifecycle import RequestState, move, moved
 from reactor.patience import wait_for
 
-PARKED, READY, ENDING, CLOSED = (
-    RequestState.PARKED,
-    RequestState.READY,
-    RequestState.ENDING,
-    RequestState.CLOSED,
-)
+ADMITTED, PARKED, READY = RequestState.ADMITTED, RequestState.PARKED, RequestState.READY
+ENDING, LEFT, CLOSED = RequestState.ENDING, RequestState.LEFT, RequestState.CLOSED
 
 
 class Connection(RequestJob):
@@ -108,7 +104,7 @@ class Connection(RequestJob):
         move(self, ENDING)
 
     def leave(self) -> None:
-        move(self, RequestState.LEFT)
+        self.state = LEFT if self.state is ADMITTED else moved(self, LEFT)
         self.server.close_request(self.request)
 
     def cut(self) -> None:

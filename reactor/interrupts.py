@@ -29,11 +29,12 @@ class Interrupts:
         self._wake = wake
         self._held = False
         self._installed = False
+        self._handler = self._interrupted  # kept: a forked child that puts it away has nothing to free
 
     def __enter__(self) -> Interrupts:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             try:
-                signal.signal(signal.SIGINT, self._interrupted)
+                signal.signal(signal.SIGINT, self._handler)
             except ValueError:  # not the main thread
                 return self
             self._installed = True
@@ -42,7 +43,7 @@ class Interrupts:
     def __exit__(self, *exc: object) -> None:
         if self._installed:
             self._installed = False
-            if signal.getsignal(signal.SIGINT) == self._interrupted:  # else the program has set another meanwhile
+            if signal.getsignal(signal.SIGINT) is self._handler:  # else the program has set another meanwhile
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             self.check()
 

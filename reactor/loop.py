@@ -227,8 +227,9 @@ class Loop:
         """
         if not self.closed:
             self.closed = True
-            for fd in self._poller.watched():
-                if fd not in spared and fd != self._mailbox.reading:
+            reading = self._mailbox.reading
+            for fd in self._poller.watched:
+                if fd not in spared and fd != reading:
                     try:  # as in the whole child: few pages
                         os.close(fd)
                     except OSError:  # closed already

@@ -28,6 +28,8 @@ class Mailbox:
     number of those who post: each job in flight has at most one post in it.
     """
 
+    reading = writing = -1
+
     def __init__(self) -> None:
         self._posts: deque[Post] = deque()
         self._sleeping = False
@@ -72,11 +74,12 @@ class Mailbox:
 
     def abandon(self) -> None:
         """Forked child's only thread: another of the parent's may have held the lock."""
-        for name in ("reading", "writing"):
-            fd = getattr(self, name, -1)
-            if fd >= 0:
-                setattr(self, name, -1)
-                os.close(fd)
+        reading, writing = self.reading, self.writing
+        self.reading = self.writing = -1
+        if reading >= 0:
+            os.close(reading)
+        if writing >= 0:
+            os.close(writing)
 
     def __del__(self) -> None:
         """A program that drops its server, or closes only the socket, owes us nothing: the pipe goes with the loop."""

@@ -38,6 +38,7 @@ class Poller(Protocol):
     def get(self, fd: int) -> Any:
         """The watch of a descriptor, or None."""
 
+    @property
     def watched(self) -> Collection[int]:
         """The descriptors that are watched."""
 
@@ -57,6 +58,7 @@ class EpollPoller:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watches: dict[int, tuple[Any, int]] = {}
+        self.watched: Collection[int] = self._watches
 
     def register(self, fd: int, events: int, watch: Any) -> Any:
         bits = (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
@@ -80,9 +82,6 @@ class EpollPoller:
     def get(self, fd: int) -> Any:
         found = self._watches.get(fd)
         return None if found is None else found[0]
-
-    def watched(self) -> Collection[int]:
-        return self._watches
 
     def poll(self, timeout: float | None) -> list[Any]:
         if timeout is not None:
@@ -151,6 +150,7 @@ class SelectorPoller:
         key = self._selector.get_map().get(fd)
         return None if key is None else key.data
 
+    @property
     def watched(self) -> Collection[int]:
         return [key.fd for key in self._selector.get_map().values()]
 

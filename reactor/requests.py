@@ -23,7 +23,7 @@ from strategies.log import Log
 log = Log("reactor")
 
 RESTING, SERVING, CLOSED = EndpointState.RESTING, EndpointState.SERVING, EndpointState.CLOSED
-PARKED, LEFT = RequestState.PARKED, RequestState.LEFT
+PARKED, LEFT, GONE = RequestState.PARKED, RequestState.LEFT, RequestState.CLOSED
 
 
 class Requests:
@@ -166,7 +166,7 @@ class Requests:
     def settled(self, job: RequestJob) -> None:
         """Any thread.  The request is closed, here or in the child that took it over."""
         if job.state is LEFT:
-            move(job, RequestState.CLOSED)
+            job.state = GONE  # from LEFT it always may
         self.live.discard(job)
         if self._on_empty and not self.live:
             self._loop.post(self._check_empty)
@@ -210,5 +210,9 @@ class Requests:
 
     def held(self) -> list[RequestJob]:
         """Forked child.  The jobs whose requests this process has a copy of, that nobody else closes."""
-        # LEFT: closed here already.  PARKED: watched by the loop, which closes what it watches.
-        return [job for job in self.live if job.state is not LEFT and job.state is not PARKED]
+        jobs = []
+        for job in self.live:
+            # LEFT: closed here already.  PARKED: watched by the loop, which closes what it watches.
+            if job.state is not LEFT and job.state is not PARKED:
+                jobs.append(job)  # a comprehension is a function of its own, made anew in each child
+        return jobs

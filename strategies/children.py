@@ -8,8 +8,9 @@ What a fork copies is the hard part, so every rule about it stands here.
   parent who decides how its children end.
 * What the standard streams hold is flushed before, so that no child prints it again.
 * A child never returns to its parent's frames: it ends in ``os._exit()``, whatever happens.
-* What a child touches it copies, a page at a time, at a microsecond each; and so does the parent after the fork.  So
-  both do little here, and nothing is cleared or freed in a child that the end of the process will free.
+* What a child touches it copies, a page at a time, at some microseconds each; and so does the parent after the fork.  A
+  function is two pages, an attribute that is looked up for the first time up to three.  So both do little here, by few
+  functions, and nothing is cleared or freed in a child that the end of the process will free.
 * Children are found by their own descriptor and waited for by their own pid.  ``waitpid(-1)`` would steal the children
   of subprocess, multiprocessing and the user.  Where somebody else has stolen ours, the child counts as gone.
 """
@@ -17,6 +18,7 @@ What a fork copies is the hard part, so every rule about it stands here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -30,6 +32,12 @@ from strategies.log import Log
 
 # CPython's own half of the signal module: the same calls, without making enum members of all that they return.
 plain: Any = sys.modules.get("_signal", signal)
+
+# What a child calls, found beforehand: see above.
+getsignal, set_signal, set_wakeup_fd = plain.getsignal, plain.signal, plain.set_wakeup_fd
+sigmask, SIG_BLOCK, SIG_SETMASK = plain.pthread_sigmask, plain.SIG_BLOCK, plain.SIG_SETMASK
+SIG_DFL, SIG_IGN = plain.SIG_DFL, plain.SIG_IGN
+close, end_process = os.close, os._exit
 
 log = Log("strategies")
 
@@ -59,14 +67,13 @@ class Children:
     def __init__(self) -> None:
         self.pids: set[int] = set()
         self.spawned = 0
-        self._undo: dict[int, Undo] = {}
-        self._gone: dict[int, Gone] = {}
-        self._sentinels: dict[int, int] = {}
+        # By pid: what is called when it has gone, how to look after it no more, and its descriptor, or -1.
+        self._live: dict[int, tuple[Gone, Undo | None, int]] = {}
         self._parents: object = None
         self._warned = False
 
     def __len__(self) -> int:
-        return len(self._undo)
+        return len(self._live)
 
     def spawn(self, host: Host, body: Callable[[], object], gone: Gone) -> int:
         """Fork a child that runs ``body`` and exits; ``gone(pid, status)`` is called once it was reaped.
@@ -74,85 +81,72 @@ class Children:
         ``status`` is what ``os.waitstatus_to_exitcode()`` makes of it: the exit code, or minus the signal's number.
         Raises OSError (EAGAIN, ENOMEM, EMFILE) when there is no process or descriptor to be had; nothing is left then.
         """
-        threaded = self._warn_of_threads()
+        threaded = "threading" in sys.modules and self._warn_of_threads()  # else nobody has started a thread
         _flush()
         # Changing the mask runs the handlers of signals that have come, and a handler may raise (Ctrl-C): so the old
         # mask is known before, and put back when the child is on the books.
-        mask = plain.pthread_sigmask(plain.SIG_BLOCK, ())
+        mask = sigmask(SIG_BLOCK, ())
         try:
-            plain.pthread_sigmask(plain.SIG_BLOCK, CAUGHT)
+            sigmask(SIG_BLOCK, CAUGHT)
             pid = self._fork(host, body, gone, mask, threaded)
         finally:
-            plain.pthread_sigmask(plain.SIG_SETMASK, mask)
+            sigmask(SIG_SETMASK, mask)
         return pid
 
     def _fork(
         self, host: Host, body: Callable[[], object], gone: Gone, mask: set[int], threaded: bool
     ) -> int:
         pidfd = hasattr(os, "pidfd_open")
-        reading, writing = (-1, -1) if pidfd else os.pipe()
+        sentinel, writing = (-1, -1) if pidfd else os.pipe()
         try:
             pid = _fork_quietly() if threaded else os.fork()
             if pid == 0:
-                _child(body, mask, reading)
+                _child(body, mask, sentinel)
         except BaseException:
             if not pidfd:
-                os.close(reading)
+                os.close(sentinel)
                 os.close(writing)
             raise
         self.pids.add(pid)
         self.spawned += 1
-        self._gone[pid] = gone
-        if pidfd:
-            try:
-                reading = os.pidfd_open(pid)
-            except OSError:  # no descriptor left: this child is looked after by the clock
-                self._look_again(host, pid)
-                return pid
-        else:
+        self._live[pid] = gone, None, -1
+        if not pidfd:
             os.close(writing)
-        self._watch(host, pid, reading)
+        try:
+            if pidfd:
+                sentinel = os.pidfd_open(pid)
+            self._live[pid] = gone, host.watch(sentinel, functools.partial(self._ended, host, pid)), sentinel
+        except OSError:  # no descriptor left, or the selector is out of room: this child is looked after by the clock
+            if sentinel >= 0:
+                os.close(sentinel)
+            self._look_again(host, pid)
         return pid
 
-    def _watch(self, host: Host, pid: int, sentinel: int) -> None:
-        watched = _Watched(self, host, pid)
-        try:
-            watched.unwatch = host.watch(sentinel, watched.readable)
-        except OSError:  # the selector is out of room: by the clock, too
-            os.close(sentinel)
-            self._look_again(host, pid)
-            return
-        self._sentinels[pid] = sentinel
-        self._undo[pid] = watched.undo
-
-    def readable(self, host: Host, pid: int) -> None:
+    def _ended(self, host: Host, pid: int) -> None:
         """Loop thread.  The sentinel of a child has become readable."""
         if not self._reap(pid):
-            self._undo.pop(pid)()
+            _, undo, sentinel = self._live[pid]
+            _let_go(undo, sentinel)
             self._look_again(host, pid)
-
-    def close_sentinel(self, pid: int) -> None:
-        """Loop thread.  The child is looked after no more, or in another way."""
-        os.close(self._sentinels.pop(pid))
 
     def _look_again(self, host: Host, pid: int) -> None:
         def look() -> None:
             if not self._reap(pid):
                 self._look_again(host, pid)
 
-        self._undo[pid] = host.call_at(time.monotonic() + POLL, look)
+        self._live[pid] = self._live[pid][0], host.call_at(time.monotonic() + POLL, look), -1
 
     def collect(self, *, blocking: bool = False) -> None:
         """Reap those that have ended; with ``blocking``, wait until all have."""
-        for pid in tuple(self._gone):
+        for pid in tuple(self._live):
             self._reap(pid, 0 if blocking else os.WNOHANG)
 
     def disown(self) -> None:
         """Look after the live ones no more."""
-        for undo in self._undo.values():
-            undo()
-        for table in (self._undo, self._gone, self.pids):
-            table.clear()
+        for _, undo, sentinel in self._live.values():
+            _let_go(undo, sentinel)
+        self._live.clear()
+        self.pids.clear()
 
     def _reap(self, pid: int, flags: int = os.WNOHANG) -> bool:
         try:
@@ -163,32 +157,37 @@ class Children:
             if found == 0:
                 return False
             code = os.waitstatus_to_exitcode(status)
-        self._undo.pop(pid)()
+        gone, undo, sentinel = self._live.pop(pid)
         self.pids.discard(pid)
-        self._gone.pop(pid)(pid, code)
+        if undo is not None:  # as in _let_go(), which would be two more pages for each child
+            undo()
+        if sentinel >= 0:
+            os.close(sentinel)
+        gone(pid, code)
         return True
 
     def abandon(self) -> None:
         """Forked child.  Close the copies of the sentinels of its siblings, which are not its own children."""
-        for sentinel in self._sentinels.values():
-            os.close(sentinel)
-        self._parents = self._sentinels, self._undo, self._gone, self.pids  # kept: freeing them touches them all
-        self._sentinels, self._undo, self._gone, self.pids = {}, {}, {}, set()
+        for _, _, sentinel in self._live.values():
+            if sentinel >= 0:
+                os.close(sentinel)
+        self._parents = self._live, self.pids  # kept: freeing them touches them all
+        self._live, self.pids = {}, set()
 
     def signal(self, number: int) -> None:
         """Send a signal to every child.  None is missed, and no stranger hit: an unreaped pid is not given anew."""
-        for pid in tuple(self._undo):
+        for pid in tuple(self._live):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def cut(self, host: Host, grace: float = GRACE) -> None:
         """TERM to all, and ``grace`` seconds later KILL to those that are still there."""
         self.signal(signal.SIGTERM)
-        doomed = tuple(self._undo)
+        doomed = tuple(self._live)
 
         def kill() -> None:
             for pid in doomed:
-                if pid in self._undo:
+                if pid in self._live:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
@@ -196,9 +195,7 @@ class Children:
             host.call_at(time.monotonic() + grace, kill)
 
     def _warn_of_threads(self) -> bool:
-        threading = sys.modules.get("threading")
-        if threading is None:  # then nobody has started a thread
-            return False
+        threading = sys.modules["threading"]
         me = threading.current_thread()
         others = [thread.name for thread in threading.enumerate() if thread is not me and thread.is_alive()]
         if others and not self._warned:
@@ -212,23 +209,12 @@ class Children:
         return bool(others)
 
 
-class _Watched:
-    """A child that is watched by its sentinel.  Two closures would do, and touch more memory beside a fork."""
-
-    __slots__ = ("_children", "_host", "_pid", "unwatch")
-
-    def __init__(self, children: Children, host: Host, pid: int) -> None:
-        self._children = children
-        self._host = host
-        self._pid = pid
-        self.unwatch: Undo
-
-    def readable(self) -> None:
-        self._children.readable(self._host, self._pid)
-
-    def undo(self) -> None:
-        self.unwatch()
-        self._children.close_sentinel(self._pid)
+def _let_go(undo: Undo | None, sentinel: int) -> None:
+    """Loop thread.  A child is looked after no more, or in another way."""
+    if undo is not None:
+        undo()
+    if sentinel >= 0:
+        os.close(sentinel)
 
 
 def _fork_quietly() -> int:
@@ -243,9 +229,13 @@ def _child(body: Callable[[], object], mask: set[int], sentinel: int) -> NoRetur
     code = 1
     try:
         if sentinel >= 0:
-            os.close(sentinel)
-        _reset_signals()
-        plain.pthread_sigmask(plain.SIG_SETMASK, mask)
+            close(sentinel)
+        set_wakeup_fd(-1)
+        for number in CAUGHT:
+            if callable(getsignal(number)):
+                set_signal(number, SIG_DFL)
+        set_signal(SIGINT, SIG_IGN)
+        sigmask(SIG_SETMASK, mask)
         body()
         code = 0
     except SystemExit as error:
@@ -259,7 +249,7 @@ def _child(body: Callable[[], object], mask: set[int], sentinel: int) -> NoRetur
             traceback.print_exc()
     finally:
         _flush()
-        os._exit(code & 0xFF)
+        end_process(code & 0xFF)
 
 
 def _flush() -> None:
@@ -268,11 +258,3 @@ def _flush() -> None:
             stream.flush()
         except Exception:  # noqa: BLE001  # a closed or broken stream has nothing to print twice
             pass
-
-
-def _reset_signals() -> None:
-    plain.set_wakeup_fd(-1)
-    for number in CAUGHT:
-        if callable(plain.getsignal(number)):
-            plain.signal(number, plain.SIG_DFL)
-    plain.signal(SIGINT, plain.SIG_IGN)

@@ -11,9 +11,11 @@ from strategies.arguments import count
 from strategies.children import LOST, Children
 from strategies.contract import Endpoint, Job, Saturated, Strategy
 from strategies.log import Log
-from strategies.shortage import Shortage
+from strategies.shortage import AMPLE, Shortage
 
 log = Log("strategies")
+
+close = os.close  # what a child calls is found beforehand: see strategies.children
 
 NO_PROCESS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
@@ -35,7 +37,8 @@ class ForkPerRequest(Strategy):
     def __init__(self, max_children: int = 40) -> None:
         self.max_children = count("max_children", max_children, 1, "at least 1 child is needed")
         self.children = Children()
-        self._parents: Children | None = None
+        self._parents: object = None
+        self._spare: tuple[Children, Shortage] | None = None
         #: A pipe that says nothing: parked children watch its reading end, the writing one is the parent's alone.
         self._lifeline: tuple[int, ...] = ()
         self._promised = False
@@ -43,33 +46,39 @@ class ForkPerRequest(Strategy):
         self._on_empty: Callable[[], object] | None = None
 
     def has_room(self) -> bool:
-        self._promised = len(self.children) >= self.max_children
+        self._promised = len(self.children.pids) >= self.max_children
         return not self._promised
 
     def submit(self, job: Job) -> None:
         host = self.host
         if host is None:
             raise RuntimeError(f"{self!r} is not open")
-        if len(self.children) >= self.max_children:
+        if len(self.children.pids) >= self.max_children:
             self._promised = True
             raise Saturated
         try:
             if not self._lifeline:
                 self._lifeline = os.pipe()
+            if self._spare is None:
+                self._spare = self._anew()
             self.children.spawn(host, functools.partial(self._serve, job), functools.partial(self._gone, job))
         except OSError as error:
             if error.errno not in NO_PROCESS:
                 raise
             self._shortage.refused(self, host, error, len(self.children))
             raise Saturated from error
-        self._shortage.given()
+        if self._shortage.supply is not AMPLE:
+            self._shortage.given()
         job.leave()
+
+    def _anew(self) -> tuple[Children, Shortage]:
+        return Children(), Shortage("children", self.tell_room)
 
     def _serve(self, job: Job) -> None:
         """Forked child."""
         reading, writing = self._lifeline
         self._lifeline = ()  # so that it is kept in abandon()
-        os.close(writing)
+        close(writing)
         if self.host is not None:
             self.host.abandon(*job.holds())
         job.run_out(reading)
@@ -118,13 +127,15 @@ class ForkPerRequest(Strategy):
     def abandon(self) -> None:
         # As little as can be: see strategies.children.  The sentinels of the siblings are watched by the host, who
         # closes what it watches, and without a host nobody is signalled.
-        self._let_idle_go()
+        if self._lifeline:
+            self._let_idle_go()
         if self.host is not None:  # not the second time
-            self._parents, self.children = self.children, Children()  # kept: freeing it touches it all
+            self._parents = self.children, self._shortage  # kept: freeing them touches it all
+            self.children, self._shortage = self._spare or self._anew()
+            self._spare = None
         self.host = None
         self.endpoints = self._dones = ()
         self._promised = False
-        self._shortage = Shortage("children", self.tell_room)
         self._on_empty = None
 
     def __repr__(self) -> str:
