@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from socket import SocketType, socket
 from typing import Any
 
 from reactor.endpoint import Endpoint
 from reactor.lending import Lending
 from reactor.loop import Loop
 from strategies.contract import Strategy
+
+# What a child calls is found beforehand: see strategies.children.
+close, detach = os.close, SocketType.detach
 
 
 class LoopHost:
@@ -61,6 +65,6 @@ class LoopHost:
 def _close_copy(thing: Any) -> None:
     """Forked child.  Close its copy of a socket."""
     try:  # what contextlib.suppress() touches is copied
-        os.close(thing.detach())
+        close(detach(thing) if isinstance(thing, socket) else thing.detach())
     except (OSError, AttributeError):  # closed already, or no socket
         pass

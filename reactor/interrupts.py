@@ -23,11 +23,12 @@ class Interrupts:
     """Main thread; in others it does nothing, and Python's own handler of SIGINT is the only one that it replaces.
 
     wake  ends the turn that is under way, soon
+    held  whether one is held back
     """
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
-        self._held = False
+        self.held = False
         self._installed = False
         self._handler = self._interrupted  # kept: a forked child that puts it away has nothing to free
 
@@ -49,15 +50,15 @@ class Interrupts:
 
     def check(self) -> None:
         """All is whole: raise the KeyboardInterrupt that was held back, if one was."""
-        if self._held:
-            self._held = False
+        if self.held:
+            self.held = False
             raise KeyboardInterrupt
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self._held or not in_ours(frame):  # held: we may be stuck, and the second one is raised in any case
-            self._held = False
+        if self.held or not in_ours(frame):  # held: we may be stuck, and the second one is raised in any case
+            self.held = False
             raise KeyboardInterrupt
-        self._held = True
+        self.held = True
         self._wake()
 
 

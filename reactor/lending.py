@@ -16,15 +16,16 @@ class Lending:
     The lead is lent where nobody can tell: all that is served goes to one strategy, and nothing of the program's own
     runs in the loop but its callbacks, for which the lead is called back.
 
-    ends  whether the lender wants the lead back
-    loan  the one that is under way
+    ends   whether the lender wants the lead back
+    asked  who gets it at the end of this turn
+    loan   the one that is under way
     """
 
     def __init__(self, loop: Loop, ends: Callable[[], bool]) -> None:
         self._loop = loop
         self._ends = ends
         self._only: Strategy | None = None
-        self._asked: Strategy | None = None
+        self.asked: Strategy | None = None
         self.loan: Loan | None = None
 
     def serve(self, endpoints: Sequence[Endpoint]) -> None:
@@ -35,9 +36,9 @@ class Lending:
 
     def ask(self, strategy: Strategy) -> bool:
         """Loop thread.  Whether ``strategy`` gets the lead at the end of this turn."""
-        if strategy is not self._only or self._asked is not None or self.loan is not None:
+        if strategy is not self._only or self.asked is not None or self.loan is not None:
             return False
-        self._asked = strategy
+        self.asked = strategy
         return True
 
     def lend(self) -> None:
@@ -45,7 +46,7 @@ class Lending:
 
         Raises what ended the borrower's turns.
         """
-        strategy, self._asked = self._asked, None
+        strategy, self.asked = self.asked, None
         if strategy is None:
             return
         loan = self.loan = Loan(self._loop, self._ends)
@@ -72,7 +73,7 @@ class Lending:
 
     def forget(self) -> None:
         """The loop is to rest: who asked gets nothing."""
-        strategy, self._asked = self._asked, None
+        strategy, self.asked = self.asked, None
         self._only = None
         if strategy is not None:
             strategy.lead_is_back()

@@ -140,7 +140,9 @@ class Listener:
             self._quiet()
             self._gone()
             return
-        self._grow()
+        self._full += 1
+        if self._full > 0 and self._limit < self._batch:
+            self._grow()
 
     def _in_vain(self) -> None:
         """Readable, and nothing there: another process was quicker, most often.  But Linux says so for ever, too, of a
@@ -157,9 +159,7 @@ class Listener:
     def _grow(self) -> None:
         """The limit follows the crowd, so that a lone client does not cost a second, vain try each time.  What was too
         much once is tried again after a while."""
-        self._full += 1
-        if self._full > 0 and self._limit < self._batch:
-            self._limit, self._full = min(2 * self._limit, self._batch), 0
+        self._limit, self._full = min(2 * self._limit, self._batch), 0
 
     def _go_on_after(self, error: OSError) -> bool:
         """Whether to take another.  Most errors are those of one client who came and went."""

@@ -91,8 +91,8 @@ class Loop:
 
     def forget(self, watch: Watch) -> None:
         """Take a cancelled watch out of the poller, if the number is still its own."""
-        if not self.closed and self._poller.get(watch.fd) is watch:
-            self._poller.unregister(watch.fd)
+        if not self.closed:
+            self._poller.unregister(watch.fd, watch)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: object) -> Callable[[], None]:
         """Call ``callback(*args)`` once the clock has reached ``when`` (seconds); returns the undo."""

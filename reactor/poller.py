@@ -19,7 +19,9 @@ from math import ceil
 from typing import Any, Protocol
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-MOST = 256  # events taken in one poll: work per wake-up is bounded, and what is left is reported by the next one
+#: Events taken in one poll: work per wake-up is bounded, and what is left is reported by the next one.  The array for
+#: so many is one of those that malloc() keeps at hand; a larger one is five pages more to copy after each fork.
+MOST = 84
 
 
 class Poller(Protocol):
@@ -32,11 +34,8 @@ class Poller(Protocol):
         for a descriptor that is open and watched already.  Nothing is changed then.
         """
 
-    def unregister(self, fd: int) -> None:
-        """Watch it no more.  It may be closed already."""
-
-    def get(self, fd: int) -> Any:
-        """The watch of a descriptor, or None."""
+    def unregister(self, fd: int, watch: Any) -> None:
+        """Watch it no more, unless another watch has its number by now.  It may be closed already."""
 
     @property
     def watched(self) -> Collection[int]:
@@ -57,6 +56,7 @@ class EpollPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self.close = self._epoll.close
         self._watches: dict[int, tuple[Any, int]] = {}
         self.watched: Collection[int] = self._watches
 
@@ -72,16 +72,14 @@ class EpollPoller:
         self._watches[fd] = watch, bits
         return None if before is None else before[0]
 
-    def unregister(self, fd: int) -> None:
-        if self._watches.pop(fd, None) is not None:
+    def unregister(self, fd: int, watch: Any) -> None:
+        found = self._watches.get(fd)
+        if found is not None and found[0] is watch:
+            del self._watches[fd]
             try:  # on the way of every parked connection
                 self._epoll.unregister(fd)
             except OSError:  # closed already
                 pass
-
-    def get(self, fd: int) -> Any:
-        found = self._watches.get(fd)
-        return None if found is None else found[0]
 
     def poll(self, timeout: float | None) -> list[Any]:
         if timeout is not None:
@@ -105,6 +103,7 @@ class EpollPoller:
         except OSError:  # descriptors have run out: its own comes free first
             old.close()
             self._epoll = select.epoll()
+        self.close = self._epoll.close
         for fd, (_, bits) in tuple(self._watches.items()):
             try:
                 self._epoll.register(fd, bits)
@@ -114,9 +113,6 @@ class EpollPoller:
 
     def fileno(self) -> int | None:
         return self._epoll.fileno()
-
-    def close(self) -> None:
-        self._epoll.close()
 
 
 class SelectorPoller:
@@ -141,14 +137,11 @@ class SelectorPoller:
         self._files[fd] = file
         return before
 
-    def unregister(self, fd: int) -> None:
-        if fd in self._selector.get_map():
+    def unregister(self, fd: int, watch: Any) -> None:
+        key = self._selector.get_map().get(fd)
+        if key is not None and key.data is watch:
             self._selector.unregister(fd)
             del self._files[fd]
-
-    def get(self, fd: int) -> Any:
-        key = self._selector.get_map().get(fd)
-        return None if key is None else key.data
 
     @property
     def watched(self) -> Collection[int]:

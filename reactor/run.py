@@ -73,17 +73,22 @@ class Run:
                     self._runner = None
 
     def _turn(self, poll_interval: float | None) -> None:
-        while not self.stopping:
-            self._interrupts.check()
+        loop, interrupts, lending = self._loop, self._interrupts, self.lending
+        while True:  # CPython makes no loop fast that has its condition here, and what is slow touches more
+            if self.stopping:
+                return
+            if interrupts.held:
+                interrupts.check()
             if self._some_left:  # in the turn before, or at once: a socket that was closed already
                 self._some_left = False
                 if not any(e.state is SERVING for e in self._endpoints) and self._drain is None:
                     return
             acting = self._acting
-            self._loop.turn(poll_interval if acting else None)
+            loop.turn(poll_interval if acting else None)
             for server in acting:
                 server.service_actions()
-            self.lending.lend()
+            if lending.asked is not None:
+                lending.lend()
 
     def open(self, host: Host, endpoints: Sequence[Endpoint]) -> None:
         """Loop thread.  Serve these.  Process-making strategies first: their forks come before anybody's threads."""

@@ -45,16 +45,18 @@ GRACE = 1.0  # seconds between TERM and KILL, when a child is cut
 POLL = 0.02  # seconds between two looks at a child that has no descriptor, or whose descriptor came too early
 LOST = -1000  # the status of a child that somebody else has waited for: no signal has that number
 
-#: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.
+#: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.  No more
+#: than 18: from there on the set of them that each change of the mask returns takes memory from the heap, and a dozen
+#: pages with it.
 CAUGHT = tuple(
     int(number)
-    for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU WINCH IO PWR XCPU XFSZ".split()
+    for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU WINCH IO XCPU XFSZ".split()
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 )
 
 SIGINT = int(signal.SIGINT)
 
-Gone = Callable[[int, int], object]
+Gone = Callable[..., object]
 
 
 class Children:
@@ -67,16 +69,16 @@ class Children:
     def __init__(self) -> None:
         self.pids: set[int] = set()
         self.spawned = 0
-        # By pid: what is called when it has gone, how to look after it no more, and its descriptor, or -1.
-        self._live: dict[int, tuple[Gone, Undo | None, int]] = {}
+        # By pid: what is called when it has gone, and with what; how to look after it no more; its descriptor, or -1.
+        self._live: dict[int, tuple[Gone, tuple[Any, ...], Undo | None, int]] = {}
         self._parents: object = None
         self._warned = False
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def spawn(self, host: Host, body: Callable[[], object], gone: Gone) -> int:
-        """Fork a child that runs ``body`` and exits; ``gone(pid, status)`` is called once it was reaped.
+    def spawn(self, host: Host, body: Callable[..., object], gone: Gone, *args: Any) -> int:
+        """Fork a child that runs ``body(*args)`` and exits; ``gone(*args, pid, status)`` is called once it was reaped.
 
         ``status`` is what ``os.waitstatus_to_exitcode()`` makes of it: the exit code, or minus the signal's number.
         Raises OSError (EAGAIN, ENOMEM, EMFILE) when there is no process or descriptor to be had; nothing is left then.
@@ -88,20 +90,26 @@ class Children:
         mask = sigmask(SIG_BLOCK, ())
         try:
             sigmask(SIG_BLOCK, CAUGHT)
-            pid = self._fork(host, body, gone, mask, threaded)
+            pid = self._fork(host, body, gone, args, mask, threaded)
         finally:
             sigmask(SIG_SETMASK, mask)
         return pid
 
     def _fork(
-        self, host: Host, body: Callable[[], object], gone: Gone, mask: set[int], threaded: bool
+        self,
+        host: Host,
+        body: Callable[..., object],
+        gone: Gone,
+        args: tuple[Any, ...],
+        mask: set[int],
+        threaded: bool,
     ) -> int:
         pidfd = hasattr(os, "pidfd_open")
         sentinel, writing = (-1, -1) if pidfd else os.pipe()
         try:
             pid = _fork_quietly() if threaded else os.fork()
             if pid == 0:
-                _child(body, mask, sentinel)
+                _child(body, args, mask, sentinel)
         except BaseException:
             if not pidfd:
                 os.close(sentinel)
@@ -109,13 +117,14 @@ class Children:
             raise
         self.pids.add(pid)
         self.spawned += 1
-        self._live[pid] = gone, None, -1
+        self._live[pid] = gone, args, None, -1
         if not pidfd:
             os.close(writing)
         try:
             if pidfd:
                 sentinel = os.pidfd_open(pid)
-            self._live[pid] = gone, host.watch(sentinel, functools.partial(self._ended, host, pid)), sentinel
+            undo = host.watch(sentinel, functools.partial(self._ended, host, pid))
+            self._live[pid] = gone, args, undo, sentinel
         except OSError:  # no descriptor left, or the selector is out of room: this child is looked after by the clock
             if sentinel >= 0:
                 os.close(sentinel)
@@ -125,7 +134,7 @@ class Children:
     def _ended(self, host: Host, pid: int) -> None:
         """Loop thread.  The sentinel of a child has become readable."""
         if not self._reap(pid):
-            _, undo, sentinel = self._live[pid]
+            _, _, undo, sentinel = self._live[pid]
             _let_go(undo, sentinel)
             self._look_again(host, pid)
 
@@ -134,7 +143,8 @@ class Children:
             if not self._reap(pid):
                 self._look_again(host, pid)
 
-        self._live[pid] = self._live[pid][0], host.call_at(time.monotonic() + POLL, look), -1
+        gone, args, _, _ = self._live[pid]
+        self._live[pid] = gone, args, host.call_at(time.monotonic() + POLL, look), -1
 
     def collect(self, *, blocking: bool = False) -> None:
         """Reap those that have ended; with ``blocking``, wait until all have."""
@@ -143,7 +153,7 @@ class Children:
 
     def disown(self) -> None:
         """Look after the live ones no more."""
-        for _, undo, sentinel in self._live.values():
+        for _, _, undo, sentinel in self._live.values():
             _let_go(undo, sentinel)
         self._live.clear()
         self.pids.clear()
@@ -157,18 +167,18 @@ class Children:
             if found == 0:
                 return False
             code = os.waitstatus_to_exitcode(status)
-        gone, undo, sentinel = self._live.pop(pid)
+        gone, args, undo, sentinel = self._live.pop(pid)
         self.pids.discard(pid)
         if undo is not None:  # as in _let_go(), which would be two more pages for each child
             undo()
         if sentinel >= 0:
             os.close(sentinel)
-        gone(pid, code)
+        gone(*args, pid, code)
         return True
 
     def abandon(self) -> None:
         """Forked child.  Close the copies of the sentinels of its siblings, which are not its own children."""
-        for _, _, sentinel in self._live.values():
+        for _, _, _, sentinel in self._live.values():
             if sentinel >= 0:
                 os.close(sentinel)
         self._parents = self._live, self.pids  # kept: freeing them touches them all
@@ -224,7 +234,7 @@ def _fork_quietly() -> int:
         return os.fork()
 
 
-def _child(body: Callable[[], object], mask: set[int], sentinel: int) -> NoReturn:
+def _child(body: Callable[..., object], args: tuple[Any, ...], mask: set[int], sentinel: int) -> NoReturn:
     """Forked child: the third door behind which any exception is met, reported and ended."""
     code = 1
     try:
@@ -236,7 +246,7 @@ def _child(body: Callable[[], object], mask: set[int], sentinel: int) -> NoRetur
                 set_signal(number, SIG_DFL)
         set_signal(SIGINT, SIG_IGN)
         sigmask(SIG_SETMASK, mask)
-        body()
+        body(*args)
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

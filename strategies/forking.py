@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 from collections.abc import Callable, Sequence
 
@@ -61,7 +60,7 @@ class ForkPerRequest(Strategy):
                 self._lifeline = os.pipe()
             if self._spare is None:
                 self._spare = self._anew()
-            self.children.spawn(host, functools.partial(self._serve, job), functools.partial(self._gone, job))
+            self.children.spawn(host, self._serve, self._gone, job)
         except OSError as error:
             if error.errno not in NO_PROCESS:
                 raise

@@ -60,7 +60,7 @@ class Ended:
         return self.statuses[pid] if pid in self.statuses else self.by_clock(pid)
 
     def looked_at_by_clock(self, pid: int) -> bool:
-        return pid in self.children._live and self.children._live[pid][2] < 0
+        return pid in self.children._live and self.children._live[pid][-1] < 0
 
     def by_clock(self, pid: int) -> int:
         """The same for a child that has no descriptor: time passes until it is looked at."""
@@ -259,7 +259,7 @@ def test_siblings_descriptors_are_closed(ended: Ended, gate: Gate):
         ended.children.abandon()
         return " ".join(os.readlink(f"/proc/self/fd/{fd}") for fd in ended_fds if os.path.exists(f"/proc/self/fd/{fd}"))
 
-    ended_fds = [sentinel for _, _, sentinel in ended.children._live.values()]
+    ended_fds = [sentinel for *_, sentinel in ended.children._live.values()]
     assert len(ended_fds) == 3
     assert told_by_child(ended, tell) == ""
     gate.release_all()
