@@ -48,20 +48,23 @@ class Watch:
         """No more calls, not even for what has been polled already.  Does nothing the second time."""
         if self.callback is not None:
             self.callback = None
-            self._loop.forget(self)
+            loop = self._loop
+            if not loop.closed:
+                loop.poller.unregister(self.fd, self)
 
 
 class Loop:
     """Loop thread, except for ``post()``, ``cut_short()``, ``leads()`` and ``turning``, which any thread may ask.
 
     in_haste  whether the turn that is under way is to end after the callback that it is at
+    poller    which descriptors are ready
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, poller: Poller | None = None) -> None:
         self.clock = clock
         self.turns = 0
         self.in_haste = False
-        self._poller = best_poller() if poller is None else poller
+        self.poller = best_poller() if poller is None else poller
         self._mailbox = Mailbox()
         self.post = self._mailbox.post
         self.wakeup_fd = self._mailbox.writing
@@ -74,7 +77,7 @@ class Loop:
         self.table: dict[object, object] = {}
         self._by_the_way = False
         self.closed = False
-        self._poller.register(self._mailbox.reading, READ, self._mailbox)
+        self.poller.register(self._mailbox.reading, READ, self._mailbox)
 
     # -- what to wait for
 
@@ -84,15 +87,10 @@ class Loop:
         Raises ValueError or OSError for a descriptor that is not open or cannot be polled.
         """
         watch = Watch(self, fd, callback)
-        before = self._poller.register(fd, events, watch)
+        before = self.poller.register(fd, events, watch)
         if before is not None:  # its descriptor was closed without a word to us, and the number has come back
             before.callback = None
         return watch.cancel
-
-    def forget(self, watch: Watch) -> None:
-        """Take a cancelled watch out of the poller, if the number is still its own."""
-        if not self.closed:
-            self._poller.unregister(watch.fd, watch)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: object) -> Callable[[], None]:
         """Call ``callback(*args)`` once the clock has reached ``when`` (seconds); returns the undo."""
@@ -107,7 +105,7 @@ class Loop:
 
     def fileno(self) -> int | None:
         """A descriptor that is readable when there is something to do, where the platform has one."""
-        return self._poller.fileno()
+        return self.poller.fileno()
 
     # -- turning
 
@@ -174,7 +172,7 @@ class Loop:
             timeout = LONGEST  # and the rest is waited for in the next turn
         if not mailbox.may_sleep():
             timeout = 0
-        polled = self._poller.poll(timeout)
+        polled = self.poller.poll(timeout)
         if mailbox.woken():
             for callback, args in mailbox.collect():
                 ready.append(partial(callback, *args) if args else callback)
@@ -215,7 +213,7 @@ class Loop:
         """Close the loop's own descriptors.  What was watched stays open: it belongs to those who opened it."""
         if not self.closed:
             self.closed = True
-            self._poller.close()
+            self.poller.close()
             self._mailbox.close()
             self._ready.clear()
 
@@ -228,13 +226,13 @@ class Loop:
         if not self.closed:
             self.closed = True
             reading = self._mailbox.reading
-            for fd in self._poller.watched:
+            for fd in self.poller.watched:
                 if fd not in spared and fd != reading:
                     try:  # as in the whole child: few pages
                         os.close(fd)
                     except OSError:  # closed already
                         pass
-            self._poller.close()
+            self.poller.close()
             self._mailbox.abandon()
             self._leader = None
 

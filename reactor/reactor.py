@@ -15,6 +15,7 @@ from reactor.errors import UsageError
 from reactor.host import LoopHost
 from reactor.lifecycle import EndpointState
 from reactor.loop import Loop
+from reactor.rehearsal import rehearse
 from reactor.run import Run
 from reactor.signals import on_signals
 from strategies.contract import Strategy
@@ -151,6 +152,9 @@ class Reactor:
         """
         if not (poll_interval is None or poll_interval >= 0):
             raise UsageError(f"poll_interval={poll_interval!r}: the seconds between two calls are 0 or more")
+        for endpoint in self._endpoints:
+            if endpoint.strategy.forks:
+                rehearse(endpoint.server)
         try:
             self._run.run(self._host, poll_interval)
         finally:

@@ -90,45 +90,33 @@ class Children:
         mask = sigmask(SIG_BLOCK, ())
         try:
             sigmask(SIG_BLOCK, CAUGHT)
-            pid = self._fork(host, body, gone, args, mask, threaded)
+            pidfd = hasattr(os, "pidfd_open")
+            sentinel, writing = (-1, -1) if pidfd else os.pipe()
+            try:
+                pid = _fork_quietly() if threaded else os.fork()
+                if pid == 0:
+                    _child(body, args, mask, sentinel)
+            except BaseException:
+                if not pidfd:
+                    os.close(sentinel)
+                    os.close(writing)
+                raise
+            self.pids.add(pid)
+            self.spawned += 1
+            self._live[pid] = gone, args, None, -1
+            if not pidfd:
+                os.close(writing)
+            try:
+                if pidfd:
+                    sentinel = os.pidfd_open(pid)
+                undo = host.watch(sentinel, functools.partial(self._ended, host, pid))
+                self._live[pid] = gone, args, undo, sentinel
+            except OSError:  # no descriptor left, or no room in the selector: this child is looked after by the clock
+                if sentinel >= 0:
+                    os.close(sentinel)
+                self._look_again(host, pid)
         finally:
             sigmask(SIG_SETMASK, mask)
-        return pid
-
-    def _fork(
-        self,
-        host: Host,
-        body: Callable[..., object],
-        gone: Gone,
-        args: tuple[Any, ...],
-        mask: set[int],
-        threaded: bool,
-    ) -> int:
-        pidfd = hasattr(os, "pidfd_open")
-        sentinel, writing = (-1, -1) if pidfd else os.pipe()
-        try:
-            pid = _fork_quietly() if threaded else os.fork()
-            if pid == 0:
-                _child(body, args, mask, sentinel)
-        except BaseException:
-            if not pidfd:
-                os.close(sentinel)
-                os.close(writing)
-            raise
-        self.pids.add(pid)
-        self.spawned += 1
-        self._live[pid] = gone, args, None, -1
-        if not pidfd:
-            os.close(writing)
-        try:
-            if pidfd:
-                sentinel = os.pidfd_open(pid)
-            undo = host.watch(sentinel, functools.partial(self._ended, host, pid))
-            self._live[pid] = gone, args, undo, sentinel
-        except OSError:  # no descriptor left, or the selector is out of room: this child is looked after by the clock
-            if sentinel >= 0:
-                os.close(sentinel)
-            self._look_again(host, pid)
         return pid
 
     def _ended(self, host: Host, pid: int) -> None:
