@@ -24,6 +24,7 @@ import signal
 import sys
 import time
 import warnings
+from _thread import _count as threads
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -83,7 +84,7 @@ class Children:
         ``status`` is what ``os.waitstatus_to_exitcode()`` makes of it: the exit code, or minus the signal's number.
         Raises OSError (EAGAIN, ENOMEM, EMFILE) when there is no process or descriptor to be had; nothing is left then.
         """
-        threaded = "threading" in sys.modules and self._warn_of_threads()  # else nobody has started a thread
+        threaded = threads() > 0 and self._warn_of_threads()
         _flush()
         # Changing the mask runs the handlers of signals that have come, and a handler may raise (Ctrl-C): so the old
         # mask is known before, and put back when the child is on the books.
@@ -193,7 +194,9 @@ class Children:
             host.call_at(time.monotonic() + grace, kill)
 
     def _warn_of_threads(self) -> bool:
-        threading = sys.modules["threading"]
+        threading = sys.modules.get("threading")
+        if threading is None:  # they were started past it, and have no names
+            return False
         me = threading.current_thread()
         others = [thread.name for thread in threading.enumerate() if thread is not me and thread.is_alive()]
         if others and not self._warned:
