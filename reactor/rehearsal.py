@@ -50,7 +50,7 @@ _done: list[None] = []
 
 
 def rehearse(server: Any) -> None:
-    """Loop thread, before the first fork.  Costs about two milliseconds, once in a process."""
+    """Loop thread, before the first fork.  Costs about a millisecond, once in a process."""
     if not _done:
         _done.append(None)
         try:
