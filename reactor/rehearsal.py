@@ -21,7 +21,6 @@ from reactor.taking import StreamTaker
 from strategies.inline import Inline
 
 TIMES = 16  # enough for CPython to make it fast; measured
-LARGE = 1 << 16  # bytes, more than malloc() serves from its small pieces
 
 #: What a child asks the user's classes for.
 OF_SERVER = ("RequestHandlerClass", "close_request", "finish_request", "shutdown_request", "socket")
@@ -59,9 +58,6 @@ def rehearse(server: Any) -> None:
                     _play(_Stage(listener), request)
         except OSError:  # no descriptors left: the play has to go without
             pass
-    # malloc() puts its small free pieces together when it is asked for a large one.  That is done here, for a child
-    # does it when its handler receives, and would copy the page of each.
-    bytearray(LARGE)
     _look_up(type(server), OF_SERVER)
     _look_up(server.RequestHandlerClass, OF_HANDLER)
     _look_up(Accepted, OF_SOCKET)

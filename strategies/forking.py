@@ -18,6 +18,8 @@ log = Log("strategies")
 
 close = os.close  # what a child calls is found beforehand: see strategies.children
 
+LARGE = 1 << 16  # bytes, more than malloc() serves from its small pieces
+SWEEP = 64  # children from one time that these are put together to the next; arbitrary
 TIMES = 16  # enough for CPython to make a function fast; measured
 
 NO_PROCESS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -69,6 +71,10 @@ class ForkPerRequest(Strategy):
                 self._lifeline = os.pipe()
             if self._spare is None:
                 self._spare = self._anew()
+            if not self.children.spawned % SWEEP:
+                # malloc() puts its small free pieces together when it is asked for a large one.  That is done here, for
+                # a child does it when its handler receives, and would copy the page of each.
+                bytearray(LARGE)
             self.children.spawn(host, self._body, self._after, job)
         except OSError as error:
             if error.errno not in NO_PROCESS:
