@@ -46,14 +46,16 @@ GRACE = 1.0  # seconds between TERM and KILL, when a child is cut
 POLL = 0.02  # seconds between two looks at a child that has no descriptor, or whose descriptor came too early
 LOST = -1000  # the status of a child that somebody else has waited for: no signal has that number
 
-#: What a program may have a handler for: blocked round a fork, and put back to their defaults in the child.  No more
-#: than 18: from there on the set of them that each change of the mask returns takes memory from the heap, and a dozen
-#: pages with it.
+#: What a program may have a handler for: blocked round a fork.  No more than 18: from there on the set that each
+#: change of the mask returns takes memory from the heap, and a dozen pages with it.
 CAUGHT = tuple(
     int(number)
     for name in "HUP INT QUIT TERM USR1 USR2 ALRM VTALRM PROF CHLD CONT TSTP TTIN TTOU WINCH IO XCPU XFSZ".split()
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 )
+
+#: What is put back to its default in the child: SIGPWR, too, which hardly anybody has a handler for.
+RESET = (*CAUGHT, *([int(signal.SIGPWR)] if hasattr(signal, "SIGPWR") else []))
 
 SIGINT = int(signal.SIGINT)
 
@@ -232,7 +234,7 @@ def _child(body: Callable[..., object], args: tuple[Any, ...], mask: set[int], s
         if sentinel >= 0:
             close(sentinel)
         set_wakeup_fd(-1)
-        for number in CAUGHT:
+        for number in RESET:
             if callable(getsignal(number)):
                 set_signal(number, SIG_DFL)
         set_signal(SIGINT, SIG_IGN)
