@@ -83,9 +83,8 @@ class ClassicTaker(Taker):
         self.server._handle_request_noblock()  # noqa: SLF001  # the name that programs know it by
         return self.error
 
-    def take_waiting(self, is_there: Callable[[], bool]) -> bool:
-        self.take()
-        return True
+    def take_waiting(self, is_there: Callable[[], bool]) -> tuple[bool, OSError | None]:
+        return True, self.take()
 
     def may_batch(self) -> bool:
         """Whether several requests may be taken in one turn.  ``service_actions()`` is called after each."""

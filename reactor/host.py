@@ -10,20 +10,22 @@ from typing import Any
 from reactor.endpoint import Endpoint
 from reactor.lending import Lending
 from reactor.loop import Loop
-from strategies.contract import Strategy
 
 # What a child calls is found beforehand: see strategies.children.
 close, detach = os.close, SocketType.detach
 
 
 class LoopHost:
-    """The Host of the strategies' contract, over one loop and all endpoints in it."""
+    """The Host of the strategies' contract, over one loop and all endpoints in it.
 
-    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint], lending: Lending) -> None:
+    watched  the descriptors that the program watches itself; ``watch_for_user()`` keeps it
+    """
+
+    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint], watched: set[int], lending: Lending) -> None:
         self._loop = loop
         self._endpoints = endpoints
-        self._lending = lending
-        self._users: set[int] = set()
+        self._users = watched
+        self.lend = lending.ask
         self.post = loop.post
         self.call_at = loop.call_at
         self.watch = loop.watch
@@ -38,10 +40,6 @@ class LoopHost:
             unwatch()
 
         return undo
-
-    def lend(self, strategy: Strategy) -> bool:
-        """Loop thread.  Lend the lead from the end of this turn on; not where a program watches something itself."""
-        return not self._users and self._lending.ask(strategy)
 
     def abandon(self, *keep: Any) -> None:
         """Forked child.  Close this process's copies of everything, but for the file objects in ``keep``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from reactor.endpoint import Endpoint
 from reactor.loan import Loan
@@ -16,52 +16,71 @@ class Lending:
     The lead is lent where nobody can tell: all that is served goes to one strategy, and nothing of the program's own
     runs in the loop but its callbacks, for which the lead is called back.
 
-    ends   whether the lender wants the lead back
-    asked  who gets it at the end of this turn
-    loan   the one that is under way
+    endpoints  what the loop serves
+    watched    the descriptors that the program watches itself
+    ends       whether the lender wants the lead back
+    asked      who would have it at the end of this turn
+    loan       the one that is under way
     """
 
-    def __init__(self, loop: Loop, ends: Callable[[], bool]) -> None:
+    def __init__(
+        self, loop: Loop, endpoints: Sequence[Endpoint], watched: Collection[int], ends: Callable[[], bool]
+    ) -> None:
         self._loop = loop
+        self._endpoints = endpoints
+        self._watched = watched
         self._ends = ends
-        self._only: Strategy | None = None
+        self._open = False
         self.asked: Strategy | None = None
         self.loan: Loan | None = None
 
-    def serve(self, endpoints: Sequence[Endpoint]) -> None:
-        """Loop thread.  These are served from now on."""
-        strategies = {endpoint.strategy for endpoint in endpoints}
-        plain = all(endpoint.taker.plain and not endpoint.taker.acts for endpoint in endpoints)
-        self._only = strategies.pop() if plain and len(strategies) == 1 else None
+    def begin(self) -> None:
+        """The loop is about to be turned by who lends: from now on one may ask."""
+        self._open = True
 
     def ask(self, strategy: Strategy) -> bool:
-        """Loop thread.  Whether ``strategy`` gets the lead at the end of this turn."""
-        if strategy is not self._only or self.asked is not None or self.loan is not None:
+        """Loop thread.  Lend ``strategy`` the lead at the end of this turn, if nothing is in the way; False at once
+        where another has asked, or has it, and where nobody would lend it."""
+        if not self._open or self.asked is not None or self.loan is not None:
             return False
         self.asked = strategy
         return True
 
     def lend(self) -> None:
-        """After a turn: lend the lead, if somebody asked for it, and return when it is back.
+        """After a turn in which somebody ``asked``: lend the lead, and return when it is back.
 
         Raises what ended the borrower's turns.
         """
         strategy, self.asked = self.asked, None
         if strategy is None:
             return
-        loan = self.loan = Loan(self._loop, self._ends)
-        loan.lay_down(loan)
         try:
-            try:
-                strategy.lead(loan)
-                loan.watch()
-            except BaseException:  # a signal handler's; nothing of ours goes on without the lead
+            if self._may_have(strategy):
+                self._lend(strategy)
+        finally:
+            strategy.lead_is_back()
+
+    def _may_have(self, strategy: Strategy) -> bool:
+        """At the last moment: what stands in the way may have come in this very turn."""
+        return not self._watched and all(
+            endpoint.strategy is strategy and endpoint.taker.plain and not endpoint.taker.acts
+            for endpoint in self._endpoints
+        )
+
+    def _lend(self, strategy: Strategy) -> None:
+        loan = Loan(self._loop, self._ends)
+        try:
+            self.loan = loan
+            loan.lay_down(loan)
+            strategy.lead(loan)
+            loan.watch()
+        except BaseException:  # a signal handler's; nothing of ours goes on without the lead
+            if not self._loop.leads():
                 loan.recall()
                 loan.watch()
-                raise
+            raise
         finally:
             self.loan = None
-            strategy.lead_is_back()
         if loan.error is not None:
             raise loan.error
 
@@ -73,7 +92,7 @@ class Lending:
 
     def forget(self) -> None:
         """The loop is to rest: who asked gets nothing."""
+        self._open = False
         strategy, self.asked = self.asked, None
-        self._only = None
         if strategy is not None:
             strategy.lead_is_back()

@@ -12,7 +12,8 @@ asks for it where it does not lie, in a turn.  Taking up is one step for whoever
 
 from __future__ import annotations
 
-from _thread import allocate_lock, get_native_id
+import time
+from _thread import allocate_lock, get_ident
 from collections.abc import Callable
 from functools import partial
 
@@ -20,7 +21,8 @@ from reactor.loop import Loop
 
 TICK = 0.003  # seconds between two looks at a borrower that is busy: what others wait for behind a blocking handler
 CALM = 8  # ticks without a turn before the lender sleeps; waking it costs as much as some ticks.  Arbitrary
-PREEMPTED = 3  # ticks that a borrower may be at one job which does not block: it waits for a processor, or computes
+COMPUTES = 3  # ticks that a borrower may be at one job that does not block, but computes; arbitrary
+BLOCKED = 0.2  # of a tick: a borrower that is at jobs and uses less of a processor waits for something; arbitrary
 
 
 class Loan:
@@ -37,8 +39,11 @@ class Loan:
         self._ends = ends
         self._recalled = False
         self._returned = False
-        self._watched = True
-        self._borrower = 0
+        self._watched = True  # whether the lender looks once a tick
+        self._inside = False  # whether the borrower is in a turn, at the end of which it looks whether it is watched
+        self._clock: int | None = None  # of the processor time that the borrower has used
+        self._looked = 0.0  # when the lender looked last, and what that clock showed
+        self._used = 0.0
         self._job: object | None = None  # what the borrower was at, a tick ago
         self._ticks = 0  # for how many ticks
         self._turns = 0  # of the loop, a tick ago
@@ -46,18 +51,22 @@ class Loan:
         self._alarm = allocate_lock()  # the lender sleeps on it
         self._alarm.acquire()
         # The very methods of the table: they are called for each request.
-        self.lay_down = partial(loop.table.__setitem__, self)
-        self.take_up = partial(loop.table.pop, self, None)
+        self._table = loop.lead.table
+        self.lay_down = partial(self._table.__setitem__, self)
+        self.take_up = partial(self._table.pop, self, None)
         self.error: BaseException | None = None
 
     def begin(self) -> bool:
         """The first to be called: take the lead up; False where the lender has it again."""
-        self._borrower = get_native_id()
-        return self._loop.take_up(self)
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._clock = time.pthread_getcpuclockid(get_ident())
+        return self._loop.lead.take_up(self)
 
     def turn(self, timeout: float | None) -> bool:
         """One turn of the loop, which waits at most ``timeout`` seconds; False when the lead is to be given back."""
+        self._inside = True
         self._loop.turn(timeout)
+        self._inside = False  # in this order: see is_calm()
         if not self._watched:
             self.wake()
         return not (self._recalled or self._ends())
@@ -95,39 +104,43 @@ class Loan:
     def is_back(self) -> bool:
         """Lender.  Take the lead up if it was given back or is wanted; where it does not lie there, ask for it."""
         if self._returned or self._recalled or self._ends():
-            if self._loop.take_up(self):
+            if self._loop.lead.take_up(self):
                 return True
             self._recalled = True
             self._loop.cut_short()
         return False
 
     def is_stuck(self) -> bool:
-        """Lender, after a tick.  Take the lead up if the borrower is at the same job as a tick ago."""
-        loop = self._loop
-        before, self._job = self._job, loop.table.get(self)
-        turns, self._turns = self._turns, loop.turns
+        """Lender, after a tick.  Take the lead up if jobs block the borrower: one is on, and was a tick ago, and it has
+        hardly computed in between; or if it computes in one and the same job for some ticks."""
+        before, self._job = self._job, self._table.get(self)
+        share = self._share()
         if self._job is None:
             self._ticks = 0
-            self._calm = self._calm + 1 if turns == self._turns else 0
-            if self._calm > CALM:
-                self._watched = False  # in this order: the borrower turns, and looks whether it is watched
-                self._watched = loop.turns != self._turns or self in loop.table
-        elif self._job is not before:
-            self._ticks = self._calm = 0
-        else:
-            self._ticks += 1
-            if self._ticks > PREEMPTED or not is_runnable(self._borrower):
-                return loop.take_up(self)
-        return False
+            self._look_for_calm()
+            return False
+        self._calm = 0
+        self._ticks = self._ticks + 1 if self._job is before else 0
+        blocked = before is not None and share < BLOCKED
+        return (blocked or self._ticks > COMPUTES) and self._loop.lead.take_up(self)
 
+    def _share(self) -> float:
+        """Lender.  How much of a processor the borrower has used since the last look, from 0 to 1."""
+        before, self._looked = self._looked, time.monotonic()
+        used = self._used
+        try:
+            self._used = self._used if self._clock is None else time.clock_gettime(self._clock)
+        except OSError:  # the thread has ended
+            return 0.0
+        if self._clock is None:  # nobody tells: what is at the same job as a tick ago counts as blocked
+            return 0.0 if self._job is not None and self._ticks else 1.0
+        return (self._used - used) / (self._looked - before)
 
-def is_runnable(thread: int) -> bool:
-    """Any thread.  Whether a thread, by its native id, computes or waits for a processor; False where nobody tells.
-
-    See proc_pid_stat(5).
-    """
-    try:
-        with open(f"/proc/self/task/{thread}/stat", "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[0] == b"R"
-    except (OSError, IndexError):  # no /proc, no descriptor, no such thread
-        return False
+    def _look_for_calm(self) -> None:
+        """Sleep when there has been no turn for a while."""
+        turns, self._turns = self._turns, self._loop.turns
+        self._calm = self._calm + 1 if turns == self._turns else 0
+        if self._calm > CALM:
+            # In this order: who is inside a turn looks after it whether it is watched.
+            self._watched = False
+            self._watched = not self._inside or self._loop.turns != self._turns

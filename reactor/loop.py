@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from _thread import TIMEOUT_MAX, allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
 from reactor.errors import UsageError
+from reactor.lead import Lead
 from reactor.mailbox import Mailbox
 from reactor.patience import LONGEST
 from reactor.poller import READ, Poller, best_poller
@@ -54,10 +54,12 @@ class Watch:
 
 
 class Loop:
-    """Loop thread, except for ``post()``, ``cut_short()``, ``leads()`` and ``turning``, which any thread may ask.
+    """Loop thread; any thread for ``post()``, ``cut_short()``, ``leads()``, ``led()``, ``turning`` and ``running``.
 
     in_haste  whether the turn that is under way is to end after the callback that it is at
     poller    which descriptors are ready
+    lead      which thread turns it
+    leads     whether that is the calling one
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, poller: Poller | None = None) -> None:
@@ -70,12 +72,8 @@ class Loop:
         self.wakeup_fd = self._mailbox.writing
         self._timers = Timers()
         self._ready: deque[Callable[[], object]] = deque()
-        self._lead = allocate_lock()
-        self._leader: int | None = None
-        #: The lead lies here while nobody has it: a new object each time, under the token of those who may take it up.
-        #: Storing one lays it down, popping it takes it up.  Each is one step, so of two that try one has it.
-        self.table: dict[object, object] = {}
-        self._by_the_way = False
+        self.lead = Lead()
+        self.leads = self.lead.is_mine
         self.closed = False
         self.poller.register(self._mailbox.reading, READ, self._mailbox)
 
@@ -109,19 +107,15 @@ class Loop:
 
     # -- turning
 
-    def leads(self) -> bool:
-        """Any thread.  Whether the calling thread is the one that turns the loop."""
-        return self._leader == get_ident() and not self.table
-
     @property
     def turning(self) -> bool:
         """Any thread.  Whether some thread turns the loop."""
-        return self._leader is not None
+        return self.lead.is_had
 
     @property
     def running(self) -> bool:
         """Any thread.  As ``turning``, but for a single turn by the way: one that nobody can count on."""
-        return self._leader is not None and not self._by_the_way
+        return self.lead.lasts
 
     def cut_short(self) -> None:
         """Any thread, any signal handler.  End the turn under way, or else the next one, after one callback more."""
@@ -136,27 +130,15 @@ class Loop:
 
         Raises Busy when another thread, or this one, is turning it, UsageError when the loop is closed.
         """
-        if not self._lead.acquire(blocking=bool(patience), timeout=min(patience, TIMEOUT_MAX) if patience else -1):
+        if not self.lead.acquire(patience):
             raise Busy("this loop is being turned already; one thread at a time, and not from inside a turn")
         try:
             if self.closed:
                 raise Closed("this loop is closed; make a new reactor, or a new server")
-            self._by_the_way = by_the_way
-            self._leader = get_ident()
+            self.lead.begin(by_the_way)
             yield
         finally:
-            self._leader = None
-            self._lead.release()
-
-    def take_up(self, token: object) -> bool:
-        """Any thread that was given the ``token``.  Take the lead, if it lies there; return whether it did.
-
-        Who took it up once, and laid it down again, may do so by the table alone.
-        """
-        if self.table.pop(token, None) is None:
-            return False
-        self._leader = get_ident()
-        return True
+            self.lead.release()
 
     def turn(self, timeout: float | None = None) -> None:
         """One turn.  Waits at most ``timeout`` seconds (None: until something happens) for something to do."""
@@ -234,7 +216,7 @@ class Loop:
                         pass
             self.poller.close()
             self._mailbox.abandon()
-            self._leader = None
+            self.lead.abandon()
 
 
 def _nothing() -> None:

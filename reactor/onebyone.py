@@ -57,8 +57,7 @@ class OneByOne:
 
     def _take(self) -> bool:
         """Take a request beside other threads that do the same; False when another was quicker."""
-        taken = self._taker.take_waiting(self._is_there)
-        error, self._taker.error = self._taker.error, None
+        taken, error = self._taker.take_waiting(self._is_there)
         if error is not None and error.errno in EXHAUSTED:
             self._complaint.make(error)
             self._rest()

@@ -37,8 +37,9 @@ class Reactor:
     def __init__(self) -> None:
         self._loop = Loop()
         self._endpoints: list[Endpoint] = []
-        self._run = Run(self._loop, self._endpoints)
-        self._host = LoopHost(self._loop, self._endpoints, self._run.lending)
+        watched: set[int] = set()  # by the program itself
+        self._run = Run(self._loop, self._endpoints, watched)
+        self._host = LoopHost(self._loop, self._endpoints, watched, self._run.lending)
         self._errands = Errands(self._loop, self._run.is_mine)
         self._closing = Closing(self._loop, self._errands, self._run.is_mine)
 

@@ -66,7 +66,7 @@ def rehearse(server: Any) -> None:
 def _play(stage: _Stage, request: socket) -> None:
     """What a child does with a request that ends in its first turn."""
     loop, endpoints = Loop(), list[Endpoint]()
-    host = LoopHost(loop, endpoints, Lending(loop, bool))
+    host = LoopHost(loop, endpoints, set(), Lending(loop, endpoints, (), bool))
     endpoint = Endpoint(stage, loop, host, _nothing, _nothing, _nothing)
     endpoints.append(endpoint)
     job = Connection(stage, request, None)

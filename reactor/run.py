@@ -6,7 +6,7 @@ It opens the strategies, turns, lends the lead, rests.  Everything that may end 
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from reactor.drain import Drain, DrainReport
@@ -31,14 +31,14 @@ class Run:
     report    of the drain that ended the last one, if one did
     """
 
-    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, loop: Loop, endpoints: Sequence[Endpoint], watched: Collection[int]) -> None:
         self._loop = loop
         self._endpoints = endpoints
         self._interrupts = Interrupts(self.hurry)
         self._acting: list[Any] = []  # those whose service_actions() does something
         self._some_left = False
         self._runner: int | None = None
-        self.lending = Lending(loop, self._is_wanted)
+        self.lending = Lending(loop, endpoints, watched, self._is_wanted)
         self.stopping = False
         self.ended = Latch(opened=True)
         self.report: DrainReport | None = None
@@ -74,6 +74,7 @@ class Run:
 
     def _turn(self, poll_interval: float | None) -> None:
         loop, interrupts, lending = self._loop, self._interrupts, self.lending
+        lending.begin()
         while True:  # CPython makes no loop fast that has its condition here, and what is slow touches more
             if self.stopping:
                 return
@@ -95,7 +96,6 @@ class Run:
         for endpoint in endpoints:
             endpoint.serve()
         self._acting = [e.server for e in self._endpoints if e.taker.acts]
-        self.lending.serve(self._endpoints)
         for strategy in sorted(strategies_of(endpoints), key=lambda strategy: not strategy.forks):
             strategy.open(host, [endpoint for endpoint in endpoints if endpoint.strategy is strategy])
 

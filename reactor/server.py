@@ -40,7 +40,7 @@ ATTACHING = RLock()
 FAMILY: Callable[[socket.socket], int] = socket.SocketType.family.__get__
 TYPE: Callable[[socket.socket], int] = socket.SocketType.type.__get__
 
-FOREIGN_ACCEPT_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
+ACCEPTED_BLOCKS = sys.platform.startswith("linux")  # elsewhere an accepted socket inherits O_NONBLOCK
 
 
 class PrivateReactor(Reactor):
@@ -343,7 +343,7 @@ class TCPServer(BaseServer):
         # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
         fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
         request = Accepted(FAMILY(listener), TYPE(listener), 0, fd)
-        if not FOREIGN_ACCEPT_BLOCKS:
+        if not ACCEPTED_BLOCKS and socket.getdefaulttimeout() is None:
             request.setblocking(True)
         return request, address
 

@@ -42,7 +42,7 @@ class Taker:
     job_class  what carries a request of this kind through a strategy
     batch      requests taken in one turn at most, where that can be: enough to make the poll cheap, few enough that
                other servers get theirs soon
-    error      the OSError that ``get_request()`` raised in the last ``handle_request()``
+    error      the OSError that ``get_request()`` raised in the last ``handle_request()`` of a turn; loop thread
     """
 
     job_class: type[RequestJob] = Connection
@@ -107,22 +107,20 @@ class Taker:
             self._failed(error, request, client_address)
         return None
 
-    def take_waiting(self, is_there: Callable[[], bool]) -> bool:
-        """As ``take()``, beside other threads that do the same; False when another was quicker to take the request.
+    def take_waiting(self, is_there: Callable[[], bool]) -> tuple[bool, OSError | None]:
+        """As ``take()``, beside other threads that do the same.
 
-        An OSError that ``get_request()`` raised is left in ``error``.
+        Returns False when another was quicker to take the request; and the OSError that ``get_request()`` raised.
         """
         with self._one_at_a_time:  # so that nobody is caught in accept() with nothing to accept
             if not is_there():
-                return False
-            self.error = None
+                return False, None
             try:
                 request, client_address = self.server.get_request()
             except OSError as error:
-                self.error = error
-                return True
+                return True, error
         self.process(request, client_address)
-        return True
+        return True, None
 
     def process(self, request: Any, client_address: Any) -> None:
         """Verify a request that was taken, and process it or shut it down."""

@@ -113,8 +113,7 @@ class ForkPerRequest(Strategy):
         done()
 
     def retire(self, endpoint: Endpoint, done: Callable[[], object]) -> None:
-        if self.endpoints in ((), (endpoint,)):  # else idle children of others would go with its own
-            self._let_idle_go()
+        self._let_idle_go()  # those of others that share this strategy, too, which costs their clients a keep-alive
         done()
 
     def _let_idle_go(self) -> None:

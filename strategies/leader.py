@@ -20,6 +20,7 @@ class Leader:
     idle      seconds without a job after which it gives the lead back; None: never
     between   called when all jobs are done, before the next turn
     free      whether it would begin a job now
+    is_done   whether it has given the lead back by itself, or because it was asked to
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Leader:
         self._idle = idle
         self._between = between
         self.free = False
+        self.is_done = False
 
     def run(self) -> None:
         """Worker thread.  Until the lead is gone; raises what a job raised."""
@@ -74,5 +76,6 @@ class Leader:
         except BaseException as error:  # noqa: BLE001  # for the lender to raise
             self._loan.give_back(error)
             return False
+        self.is_done = True
         self._loan.give_back()
         return False

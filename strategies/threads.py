@@ -27,7 +27,7 @@ from strategies.shortage import SHORT, Shortage
 
 log = Log("strategies")
 
-PLAIN = 0.5  # seconds that all goes by the queue, after a handler has blocked a leader; arbitrary
+PLAIN = 0.5  # seconds that all goes by the queue, after a handler has blocked a leader, or none was let; arbitrary
 Work = Job | Leader
 
 
@@ -38,7 +38,8 @@ class ThreadPool(Strategy):
     min_threads   threads that are started at once and stay
     queue         jobs that may wait for a thread; when they do, the listener leaves the selector and the kernel's
                   backlog holds the rest
-    idle_timeout  seconds after which a thread beyond ``min_threads`` with nothing to do leaves; ``math.inf``: never
+    idle_timeout  seconds after which a thread beyond ``min_threads`` with nothing to do leaves, twice as many where it
+                  turned the loop last; ``math.inf``: never
 
     A job that raises a BaseException (SystemExit, say) ends its thread: that is logged, and the thread replaced.
     Raises ValueError for numbers that make no pool, TypeError for what is no number.
@@ -135,8 +136,9 @@ class ThreadPool(Strategy):
 
     def lead_is_back(self) -> None:
         with self._lock:
+            if self._leader is None or not self._leader.is_done:
+                self._plain_until = time.monotonic() + PLAIN
             self._leading, self._leader = False, None
-            self._plain_until = time.monotonic() + PLAIN
             while self._led:
                 self._jobs.put(self._led.popleft())
                 self._waiting += 1
