@@ -81,6 +81,7 @@ class Lending:
             raise
         finally:
             self.loan = None
+            loan.close()
         if loan.error is not None:
             raise loan.error
 

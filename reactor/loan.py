@@ -12,17 +12,18 @@ asks for it where it does not lie, in a turn.  Taking up is one step for whoever
 
 from __future__ import annotations
 
-import time
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 from collections.abc import Callable
 from functools import partial
 
 from reactor.loop import Loop
+from reactor.meter import Meter
 
 TICK = 0.003  # seconds between two looks at a borrower that is busy: what others wait for behind a blocking handler
 CALM = 8  # ticks without a turn before the lender sleeps; waking it costs as much as some ticks.  Arbitrary
 COMPUTES = 3  # ticks that a borrower may be at one job that does not block, but computes; arbitrary
-BLOCKED = 0.2  # of a tick: a borrower that is at jobs and uses less of a processor waits for something; arbitrary
+WAITS = 3  # ticks that jobs may block the borrower one after the other; arbitrary
+BLOCKED = 0.2  # of a tick: a borrower that is at jobs, and less of it at work, waits for something; arbitrary
 
 
 class Loan:
@@ -41,11 +42,10 @@ class Loan:
         self._returned = False
         self._watched = True  # whether the lender looks once a tick
         self._inside = False  # whether the borrower is in a turn, at the end of which it looks whether it is watched
-        self._clock: int | None = None  # of the processor time that the borrower has used
-        self._looked = 0.0  # when the lender looked last, and what that clock showed
-        self._used = 0.0
+        self._meter = Meter()  # of the borrower
         self._job: object | None = None  # what the borrower was at, a tick ago
         self._ticks = 0  # for how many ticks
+        self._waits = 0  # for how many it has hardly been at work
         self._turns = 0  # of the loop, a tick ago
         self._calm = 0  # ticks without a turn
         self._alarm = allocate_lock()  # the lender sleeps on it
@@ -58,8 +58,7 @@ class Loan:
 
     def begin(self) -> bool:
         """The first to be called: take the lead up; False where the lender has it again."""
-        if hasattr(time, "pthread_getcpuclockid"):
-            self._clock = time.pthread_getcpuclockid(get_ident())
+        self._meter.begin()
         return self._loop.lead.take_up(self)
 
     def turn(self, timeout: float | None) -> bool:
@@ -111,30 +110,25 @@ class Loan:
         return False
 
     def is_stuck(self) -> bool:
-        """Lender, after a tick.  Take the lead up if jobs block the borrower: one is on, and was a tick ago, and it has
-        hardly computed in between; or if it computes in one and the same job for some ticks."""
+        """Lender, after a tick.  Take the lead up if jobs block the borrower: one and the same for a tick, or one after
+        the other for some; or if it is at work in one and the same for long."""
         before, self._job = self._job, self._table.get(self)
-        share = self._share()
-        if self._job is None:
-            self._ticks = 0
-            self._look_for_calm()
+        share = self._meter.share()
+        if self._job is None or before is None:
+            self._ticks = self._waits = 0
+            if self._job is None:
+                self._look_for_calm()
             return False
         self._calm = 0
-        self._ticks = self._ticks + 1 if self._job is before else 0
-        blocked = before is not None and share < BLOCKED
-        return (blocked or self._ticks > COMPUTES) and self._loop.lead.take_up(self)
+        same = self._job is before
+        self._ticks = self._ticks + 1 if same else 0
+        self._waits = self._waits + 1 if share < BLOCKED else 0
+        stuck = (same and self._waits) or self._waits >= WAITS or self._ticks > COMPUTES
+        return bool(stuck) and self._loop.lead.take_up(self)
 
-    def _share(self) -> float:
-        """Lender.  How much of a processor the borrower has used since the last look, from 0 to 1."""
-        before, self._looked = self._looked, time.monotonic()
-        used = self._used
-        try:
-            self._used = self._used if self._clock is None else time.clock_gettime(self._clock)
-        except OSError:  # the thread has ended
-            return 0.0
-        if self._clock is None:  # nobody tells: what is at the same job as a tick ago counts as blocked
-            return 0.0 if self._job is not None and self._ticks else 1.0
-        return (self._used - used) / (self._looked - before)
+    def close(self) -> None:
+        """Lender, at the end.  Give back what watching took."""
+        self._meter.close()
 
     def _look_for_calm(self) -> None:
         """Sleep when there has been no turn for a while."""

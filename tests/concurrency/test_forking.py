@@ -396,3 +396,26 @@ def test_promises_room_when_refused():
 def test_an_impossible_number():
     with pytest.raises(ValueError, match=r"^max_children=0"):
         ForkPerRequest(0)
+
+
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+def test_closing_one_of_two_servers_lets_its_idle_children_go():
+    class Lines(TurnHandler):
+        def handle(self) -> Any:
+            line = self.rfile.readline()
+            self.wfile.write(line)
+            return PARK if line else None
+
+    strategy = ForkPerRequest()
+    with Reactor() as reactor:
+        one, other = (reactor.add(TCPServer(("127.0.0.1", 0), Lines, strategy=strategy)) for _ in range(2))
+        with Serving(reactor), connected(one) as client:
+            client.sendall(b"here\n")
+            assert client.recv(10) == b"here\n"
+            began = time.monotonic()
+            one.server_close()
+            assert time.monotonic() - began < DEADLINE / 2, "it waited for its close_timeout"
+            assert client.recv(10) == b""
+            with connected(other) as another:
+                another.sendall(b"on\n")
+                assert another.recv(10) == b"on\n"

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,7 @@ from reactor.lead import Lead
 from reactor.lending import Lending
 from reactor.loan import Loan
 from reactor.loop import Loop
+from reactor.meter import Meter
 from strategies import ThreadPool
 from strategies.leader import Leader
 from tests.answers import Upper, Whereabouts, held_by
@@ -584,35 +586,46 @@ def test_promotions_meet_returning_handlers_for_long(monkeypatch: pytest.MonkeyP
     stress(120.0)
 
 
+@pytest.mark.parametrize("source", ["schedstat", "clock"])
 @pytest.mark.parametrize("computes", [False, True])
-def test_how_much_of_a_processor_it_uses(computes: bool) -> None:
-    loop = Loop()
+def test_how_much_it_is_at_work(computes: bool, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if source == "clock":
+        monkeypatch.setattr("reactor.meter.os.open", Mock(side_effect=FileNotFoundError))
     go, begun = threading.Event(), threading.Event()
-    with loop.led():
-        loan = Loan(loop, lambda: False)
-        loan.lay_down(loan)
+    meter = Meter()
 
-        def borrow() -> None:
-            loan.begin()
-            loan.lay_down(object())
-            begun.set()
-            while computes and not go.is_set():
-                hashlib.sha256(bytes(1 << 20))  # lets others run meanwhile
-            go.wait(DEADLINE)
+    def work() -> None:
+        meter.begin()
+        begun.set()
+        while computes and not go.is_set():
+            hashlib.sha256(bytes(1 << 20))  # lets others run meanwhile
+        go.wait(DEADLINE)
 
-        borrower = threading.Thread(target=borrow)
-        borrower.start()
-        assert begun.wait(DEADLINE)
-        loan._share()
-        time.sleep(0.05)  # what is measured is how much of this it computes
-        share = loan._share()
-        go.set()
-        borrower.join(DEADLINE)
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert begun.wait(DEADLINE)
+    meter.share()
+    time.sleep(0.05)  # what is measured is how much of this it works
+    share = meter.share()
+    go.set()
+    worker.join(DEADLINE)
+    if computes and source == "clock":
+        assert share > 0.0  # less than it might, where others crowd it out
+    else:
         assert (share > loans.BLOCKED) is computes
-        time.sleep(0)
-        assert loan._share() <= 1.0
-        assert loop.lead.take_up(loan)
-    loop.close()
+    meter.share()
+    assert meter.share() < loans.BLOCKED  # it has ended
+    meter.close()
+    meter.close()
+
+
+def test_where_nobody_tells_it_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reactor.meter.os.open", Mock(side_effect=FileNotFoundError))
+    monkeypatch.delattr("time.pthread_getcpuclockid")
+    meter = Meter()
+    meter.begin()
+    assert meter.share() == 1.0
+    meter.close()
 
 
 class Leading(RuleBasedStateMachine):
@@ -719,11 +732,12 @@ class Leading(RuleBasedStateMachine):
         if not self.lender:
             assert self.loop.lead.take_up(self.loan)
         self.context.__exit__(None, None, None)
+        self.loan.close()
         self.loop.close()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_any_order_of_steps(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Loan, "_share", lambda self: share)
+    monkeypatch.setattr(Meter, "share", lambda self: share)
     monkeypatch.setattr("reactor.loan.CALM", 1)
     run_state_machine_as_test(Leading, settings=settings(max_examples=150, stateful_step_count=30))
