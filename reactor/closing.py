@@ -14,7 +14,7 @@ from strategies.log import Log
 
 log = Log("reactor")
 
-SILENCE = 1.0  # seconds that a close may take before it says what it waits for
+SPEAKS_AFTER = 1.0  # seconds that a close may take before it says what it waits for
 LOOK = 0.001  # seconds between two looks whether somebody's handle_request() has ended, which is there for a moment
 
 
@@ -63,7 +63,7 @@ class Closing:
             return False
         began = loop.clock()
         deadline = None if timeout is None else began + timeout
-        speaks_at: float | None = began + SILENCE
+        speaks_at: float | None = began + SPEAKS_AFTER
         while not endpoint.is_closed:
             now = loop.clock()
             left = None if deadline is None else deadline - now

@@ -31,14 +31,16 @@ class Endpoint:
 
     server      what it serves: hooks and socket
     host        what its strategy may ask of the loop
+    strategy    who runs its requests
     taker       how requests come off the socket
     requests    those that were admitted and are not settled
     one_by_one  serves one request for each ``handle_request()``
     batch       requests taken in one turn at most
     direct      whether a request is run where it came in: then one that ends in its first turn needs no job
-    left        called when the server has stopped taking requests by itself or was closed
-    ended       called with this endpoint when all of it is closed
-    alone       serves endpoints in a loop of a forked child's own
+    closed      a latch that opens when all of it is closed, and when a loop ends that was to close it
+
+    Called by it: ``left()`` when the server has stopped taking requests by itself or was closed; ``ended(endpoint)``
+    when all of it is closed; ``alone()`` to serve endpoints in a loop of a forked child's own.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ VAIN = 8  # vain wake-ups in a row, before the socket is asked whether it still 
 ODD = 4  # errors of a closed socket in a row that one odd client each might have caused; arbitrary
 FAILURES = 100  # get_request() failing so often in a row is no longer the clients' doing
 
-PATIENCE = 4  # full batches in a row before more are tried than proved too many; arbitrary
+FULL = 4  # full batches in a row before more are tried than proved too many; arbitrary
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 NOTHING = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
@@ -128,7 +128,7 @@ class Listener:
             if error is None:
                 self._failures = self._vain = 0
             elif error.errno in NOTHING:
-                self._limit, self._full = max(1, taken), -PATIENCE
+                self._limit, self._full = max(1, taken), -FULL
                 if not taken:
                     self._in_vain()
                 return

@@ -172,11 +172,14 @@ def check_room_after_a_cut(make: Make) -> None:
     """Jobs that cut() gives back, or ends, make room as any others do, and it is told of."""
     with bench(make, endpoints=2) as b:
         if b.fill():
+            b.gate.wait_came(len(b.jobs) // 2)  # those that began have, and what they make room by is told of
+            before = [endpoint.rooms for endpoint in b.endpoints]
             unbegun = b.runs.cut()
             for job in unbegun:
                 job.close()
             if unbegun and b.runs.has_room():
-                b.host.until(lambda: all(endpoint.rooms for endpoint in b.endpoints), "room()")
+                told = lambda: [e.rooms > rooms for e, rooms in zip(b.endpoints, before, strict=True)]  # noqa: E731
+                b.host.until(lambda: all(told()), "room()")
         b.finish()
         b.close()
 
