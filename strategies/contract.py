@@ -120,8 +120,8 @@ class Strategy:
     """Base of all strategies.  One object may be shared by several servers of one reactor.
 
     A strategy of your own defines ``submit()``, and ``has_room()`` where it can be full.  All methods are called on
-    the loop's thread: whichever thread turns it, one at a time.  ``has_room()`` is asked, too, by each thread that calls
-    ``handle_request()``.
+    the loop's thread: whichever thread turns it, one at a time.  ``has_room()`` is also asked by each thread that
+    calls ``handle_request()``.
     """
 
     #: Whether it makes processes.  Such strategies are opened first, before any of the others can start a thread.
