@@ -58,8 +58,10 @@ class Loan:
 
     def begin(self) -> bool:
         """The first to be called: take the lead up; False where the lender has it again."""
-        self._meter.begin()
-        return self._loop.lead.take_up(self)
+        if not self._loop.lead.take_up(self):
+            return False
+        self._meter.begin()  # not before: the lender may have closed it
+        return True
 
     def turn(self, timeout: float | None) -> bool:
         """One turn of the loop, which waits at most ``timeout`` seconds; False when the lead is to be given back."""
