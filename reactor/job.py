@@ -76,6 +76,8 @@ class RequestJob:
 
     def run(self) -> None:
         """Worker thread.  One turn; it closes and settles the request, or hands it on.  See ``attempt()``."""
+        if self.state is CLOSED:  # by a submit() that was interrupted when the job was taken already
+            return
         self.state = RUNNING if self.state is ADMITTED else moved(self, RUNNING)
         self.thread = get_ident()
         again = None

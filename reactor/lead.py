@@ -55,19 +55,20 @@ class Lead:
         self._leader = None
         self._lock.release()
 
-    def take_up(self, token: object) -> bool:
+    def take_up(self, token: object, note: list[object]) -> bool:
         """Who was given the ``token``.  Take the lead, if it lies there; return whether it did.
+
+        note  a list of the caller's own, empty at first.  What is taken is noted there in the same step, so who is
+              interrupted here by a signal handler's exception calls again, with the same list, and has it all the same
 
         Who took it up once, and laid it down again, may do so by the table alone.
         """
         self._claims = get_ident()
-        try:
-            if self.table.pop(token, None) is None:
-                return False
+        note.extend(filter(None, map(self.table.pop, (token,), (None,))))
+        if note:
             self._leader = get_ident()
-            return True
-        finally:
-            self._claims = None
+        self._claims = None  # not where an exception comes before: who was interrupted is about to call again
+        return bool(note)
 
     def abandon(self) -> None:
         """Forked child."""

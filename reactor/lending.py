@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from reactor.endpoint import Endpoint
 from reactor.loan import Loan
@@ -31,6 +34,7 @@ class Lending:
         self._watched = watched
         self._ends = ends
         self._open = False
+        self._kept: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self.asked: Strategy | None = None
         self.loan: Loan | None = None
 
@@ -59,6 +63,9 @@ class Lending:
                 self._lend(strategy)
         finally:
             strategy.lead_is_back()
+            while self._kept:  # before all that came after them
+                callback, args = self._kept.popleft()
+                callback(*args)
 
     def _may_have(self, strategy: Strategy) -> bool:
         """At the last moment: what stands in the way may have come in this very turn."""
@@ -74,16 +81,24 @@ class Lending:
             loan.lay_down(loan)
             strategy.lead(loan)
             loan.watch()
-        except BaseException:  # a signal handler's; nothing of ours goes on without the lead
-            if not self._loop.leads():
-                loan.recall()
-                loan.watch()
-            raise
         finally:
+            # A signal handler may have raised, and may once more: nothing of ours goes on without the lead.
+            while not self._loop.leads():
+                with contextlib.suppress(BaseException):
+                    loan.recall()
+                    loan.watch()
             self.loan = None
             loan.close()
         if loan.error is not None:
             raise loan.error
+
+    def keep(self, callback: Callable[..., object], args: tuple[Any, ...]) -> bool:
+        """Whoever turns the loop.  Where it is lent, keep a callback of the program's for the lender; else False."""
+        if self.loan is None:
+            return False
+        self._kept.append((callback, args))
+        self.loan.recall()
+        return True
 
     def recall(self) -> None:
         """Any thread, any signal handler.  Have the lead back, soon."""

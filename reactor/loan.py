@@ -43,6 +43,7 @@ class Loan:
         self._watched = True  # whether the lender looks once a tick
         self._inside = False  # whether the borrower is in a turn, at the end of which it looks whether it is watched
         self._meter = Meter()  # of the borrower
+        self._note: list[object] = []  # whether the lender has the lead again
         self._job: object | None = None  # what the borrower was at, a tick ago
         self._ticks = 0  # for how many ticks
         self._waits = 0  # for how many it has hardly been at work
@@ -58,7 +59,7 @@ class Loan:
 
     def begin(self) -> bool:
         """The first to be called: take the lead up; False where the lender has it again."""
-        if not self._loop.lead.take_up(self):
+        if not self._loop.lead.take_up(self, []):
             return False
         self._meter.begin()  # not before: the lender may have closed it
         return True
@@ -105,7 +106,7 @@ class Loan:
     def is_back(self) -> bool:
         """Lender.  Take the lead up if it was given back or is wanted; where it does not lie there, ask for it."""
         if self._returned or self._recalled or self._ends():
-            if self._loop.lead.take_up(self):
+            if self._take():
                 return True
             self._recalled = True
             self._loop.cut_short()
@@ -126,7 +127,10 @@ class Loan:
         self._ticks = self._ticks + 1 if same else 0
         self._waits = self._waits + 1 if share < BLOCKED else 0
         stuck = (same and self._waits) or self._waits >= WAITS or self._ticks > COMPUTES
-        return bool(stuck) and self._loop.lead.take_up(self)
+        return bool(stuck) and self._take()
+
+    def _take(self) -> bool:
+        return self._loop.lead.take_up(self, self._note)
 
     def close(self) -> None:
         """Lender, at the end.  Give back what watching took."""

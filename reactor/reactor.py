@@ -130,9 +130,7 @@ class Reactor:
 
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         """A callback of the program's own: on the thread that called ``run()``, whoever leads now."""
-        if self._run.lending.loan is not None:
-            self._loop.soon(self._call, callback, args)
-            self._run.lending.recall()
+        if self._run.lending.keep(self._call, (callback, args)):
             return
         try:
             callback(*args)
@@ -263,7 +261,7 @@ class Reactor:
                 undo()
                 reactor.drain(timeout)
 
-            undo = reactor.watch(lifeline, drain)
+            undo = reactor._loop.watch(lifeline, drain)  # its own class; no watch of the program's
             with on_signals(lambda: reactor.drain(timeout), signal.SIGTERM):
                 report = reactor.run()
             for server in servers:  # drained, it has cut what was left: what runs on does not hold up the worker's end

@@ -122,6 +122,7 @@ class BaseServer:
 
     # -- serving
 
+    @ours
     def fileno(self) -> int:
         """The descriptor of the listening socket; readable when there is a request."""
         return int(self.socket.fileno())
@@ -342,7 +343,11 @@ class TCPServer(BaseServer):
             return accepted
         # What listener.accept() does, less the looking up of enum members, which costs as much as the system call.
         fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-        request = Accepted(FAMILY(listener), TYPE(listener), 0, fd)
+        try:
+            request = Accepted(FAMILY(listener), TYPE(listener), 0, fd)
+        except BaseException:  # no memory left, say
+            os.close(fd)
+            raise
         if not ACCEPTED_BLOCKS and socket.getdefaulttimeout() is None:
             request.setblocking(True)
         return request, address

@@ -60,9 +60,9 @@ class Taker:
 
     @property
     def plain(self) -> bool:
-        """Whether no hook on a request's way to its strategy is the user's own, and may lean on its thread."""
-        hooks = ("get_request", "verify_request", "process_request", "handle_request")
-        return not any(overrides(self.server, hook) for hook in hooks)
+        """Whether nothing on a request's way to its strategy is the user's own: it may lean on its thread, or wait."""
+        hooks = ("fileno", "get_request", "verify_request", "process_request", "handle_request")
+        return type(self.server.socket) is socket.socket and not any(overrides(self.server, hook) for hook in hooks)
 
     def prepare(self) -> bool:
         """Prepare to be asked for requests until there are none; False: one at a time, each when one is there."""

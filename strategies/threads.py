@@ -121,6 +121,8 @@ class ThreadPool(Strategy):
         """Under the lock.  Whether a thread that is idle may have the lead from now on."""
         if self._idle <= self._waiting or self.host is None or time.monotonic() < self._plain_until:
             return False
+        if type(self).submit is not ThreadPool.submit or type(self).has_room is not ThreadPool.has_room:
+            return False  # a subclass's run on the loop's thread, which they may lean on
         self._leading = self.host.lend(self)
         if not self._leading:
             self._plain_until = time.monotonic() + PLAIN

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import queue
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from reactor.lending import Lending
 from reactor.loan import Loan
 from reactor.loop import Loop
 from reactor.meter import Meter
-from strategies import ThreadPool
+from strategies import Prefork, ThreadPool
 from strategies.leader import Leader
 from tests.answers import Upper, Whereabouts, held_by
 from tests.clients import ask, connected, hear, say
@@ -264,6 +265,18 @@ def test_it_is_ended_by_its_own_handler(how: str) -> None:
         assert serving.ended() is None
 
 
+def test_the_programs_callbacks_keep_their_order() -> None:
+    order: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with Reactor() as reactor:
+        server = reactor.add(TCPServer(LOOPBACK, Upper, strategy=pool()))
+        with Serving(reactor):
+            for _ in range(10):
+                lend(server)
+                for number in range(5):
+                    reactor.post(order.put, number)
+                assert [order.get(timeout=DEADLINE) for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
 def test_the_programs_callbacks_run_where_run_was_called() -> None:
     threads: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -280,17 +293,30 @@ def test_the_programs_callbacks_run_where_run_was_called() -> None:
                 server.strategy._plain_until = 0.0
 
 
-@pytest.mark.parametrize("why", ["watch", "another strategy", "verify_request", "get_request", "service_actions"])
+@pytest.mark.parametrize(
+    "why",
+    ["watch", "another strategy", "verify_request", "get_request", "fileno", "service_actions", "socket", "submit"],
+)
 def test_not_where_the_program_could_tell(why: str) -> None:
     class Own(TCPServer):
         pass
 
-    if why in ("verify_request", "get_request"):
+    class OwnPool(ThreadPool):
+        def submit(self, job: Any) -> None:
+            super().submit(job)
+
+    class OwnSocket(socket.socket):
+        pass
+
+    if why in ("verify_request", "get_request", "fileno"):
         setattr(Own, why, lambda self, *args: getattr(super(Own, self), why)(*args))
     if why == "service_actions":
         Own.service_actions = lambda self: None  # type: ignore[method-assign]
     with Reactor() as reactor:
-        server = reactor.add(Own(LOOPBACK, Whereabouts, strategy=pool()))
+        strategy = OwnPool(2, min_threads=2) if why == "submit" else pool()
+        server = reactor.add(Own(LOOPBACK, Whereabouts, strategy=strategy))
+        if why == "socket":
+            server.socket = OwnSocket(fileno=server.socket.detach())
         with contextlib.ExitStack() as stack:
             if why == "another strategy":
                 other = reactor.add(TCPServer(LOOPBACK, Upper, strategy=pool()))
@@ -365,7 +391,7 @@ def test_lent_when_the_other_server_has_gone() -> None:
             lend(server)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "between", "after"])
 def test_an_exception_round_the_taking_up(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal handler's may come between any two steps of the lender's."""
 
@@ -375,16 +401,18 @@ def test_an_exception_round_the_taking_up(when: str, monkeypatch: pytest.MonkeyP
     take_up = Lead.take_up
     raised: list[bool] = []
 
-    def interrupted(lead: Lead, token: object) -> bool:
-        if threading.current_thread().name != "Serving" or raised:
-            return take_up(lead, token)
-        if when == "before":
-            raised.append(True)
-            raise Interrupted
-        if took := take_up(lead, token):
-            raised.append(took)
-            raise Interrupted
-        return took
+    def interrupted(lead: Lead, token: object, note: list[object]) -> bool:
+        if threading.current_thread().name != "Serving" or len(raised) == 3:
+            return take_up(lead, token, note)
+        if when == "between":  # the table is empty, and nobody leads yet
+            lead._claims = threading.get_ident()
+            note.extend(filter(None, map(lead.table.pop, (token,), (None,))))
+        elif when == "after":
+            take_up(lead, token, note)
+        if when != "before" and not note:
+            return False
+        raised.append(True)
+        raise Interrupted
 
     with TCPServer(LOOPBACK, Upper, strategy=pool()) as server:
         with Serving(server) as serving:
@@ -392,6 +420,7 @@ def test_an_exception_round_the_taking_up(when: str, monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(Lead, "take_up", interrupted)
             server.shutdown()
             assert isinstance(serving.ended(), Interrupted)
+        monkeypatch.undo()
         with Serving(server):
             assert ask(server, b"abc") == b"ABC"
 
@@ -412,7 +441,7 @@ def test_nobody_takes_itself_for_the_leader_while_another_takes_up() -> None:
 
     lead.table = Table()
     lead.table[token] = token
-    other = threading.Thread(target=lambda: lead.take_up(token))
+    other = threading.Thread(target=lambda: lead.take_up(token, []))
     asked_beside: list[bool] = []
     pop = Table.pop
 
@@ -530,6 +559,16 @@ def test_parked_connections_meanwhile() -> None:
         assert any(lent)
 
 
+@pytest.mark.filterwarnings("ignore:forking beside:RuntimeWarning")
+def test_in_a_preforked_worker() -> None:
+    class Leads(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"lent" if loan_of(self.server) is not None else b"plain")
+
+    with TCPServer(LOOPBACK, Leads, strategy=Prefork(1, pool())) as server, Serving(server):
+        until(lambda: ask(server, b"") == b"lent")
+
+
 def test_full_and_empty_again() -> None:
     # More than there is room for; nothing is lost, and the listener comes back.
     class Deep(TCPServer):
@@ -591,7 +630,7 @@ def test_who_comes_too_late_opens_nothing() -> None:
     with loop.led():
         loan = Loan(loop, lambda: False)
         loan.lay_down(loan)
-        assert loop.lead.take_up(loan)  # the lender: nobody came
+        assert loop.lead.take_up(loan, [])  # the lender: nobody came
         loan.close()
         assert not loan.begin()  # the leaks fixture looks for the descriptor
     loop.close()
@@ -625,7 +664,7 @@ def test_how_much_it_is_at_work(computes: bool, source: str, monkeypatch: pytest
     else:
         assert (share > loans.BLOCKED) is computes
     if source == "schedstat":
-        assert meter.share() == 0.0  # it has ended
+        until(lambda: meter.share() == 0.0)  # it has ended, for the kernel too
     meter.close()
     meter.close()
 
@@ -741,7 +780,7 @@ class Leading(RuleBasedStateMachine):
         if self.borrower == "leads":
             self.loan.give_back()
         if not self.lender:
-            assert self.loop.lead.take_up(self.loan)
+            assert self.loop.lead.take_up(self.loan, self.loan._note)
         self.context.__exit__(None, None, None)
         self.loan.close()
         self.loop.close()
