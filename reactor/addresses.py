@@ -82,6 +82,8 @@ def _host_and_port(text: str, kind: Kind, rest: str) -> tuple[str, int]:
         raise UsageError(f"address {text!r}: the port is missing, as in {word}://127.0.0.1:9000; 0 takes a free one")
     if not host:
         raise UsageError(f"address {text!r}: the host is missing; 127.0.0.1 is this machine, 0.0.0.0 every interface")
+    if host == "*":
+        raise UsageError(f"address {text!r}: for every interface write {word}://0.0.0.0:{port}, or {word}://[::]:{port}")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise UsageError(f"address {text!r}: {port!r} is no port; write a number from 0 (any free one) to 65535")
     return host, int(port)

@@ -271,7 +271,8 @@ def bind(address: Address, handler: Callable[..., Any] | None, strategy: Strateg
 
 def _as_written(error: BindError, address: Address) -> BindError:
     """The server knows the address as the socket module writes it; the user wrote a word."""
-    return BindError(error.errno, str(error.strerror).replace(repr(address.native), str(address)))
+    text = str(error.strerror).replace(repr(address.native), str(address))
+    return BindError(error.errno, text.replace(", or set allow_reuse_address = True", ""))  # it is set
 
 
 SERVERS: dict[Kind, type[TCPServer]] = {

@@ -14,6 +14,8 @@ from typing import Any
 from reactor.errors import UsageError
 from reactor.server import BaseServer
 
+HERE = os.path.dirname(__file__)
+
 
 def find_handler(text: str) -> Callable[..., Any]:
     """The handler that ``MODULE:HANDLER`` names, from the current directory too.  Raises UsageError."""
@@ -84,8 +86,19 @@ def _raised(error: BaseException) -> str:
     try:
         if isinstance(error, SyntaxError):
             return f"{type(error).__name__} in {error.filename} line {error.lineno}: {error.msg}"
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}{_where(error)}"
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001  # its message is the user's code, too
         return f"{type(error).__name__}, whose message cannot be had"
+
+
+def _where(error: BaseException) -> str:
+    """The line of the user's that raised it, or nothing where that is not known."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<") and os.path.dirname(file) != HERE:
+            place = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place

@@ -67,7 +67,9 @@ class Reactor:
         Raises UsageError for a server that is in a reactor already, and on another thread while the reactor runs; where
         a strategy cannot be opened, what that raises, and the server is in no reactor then.
         """
-        if getattr(server, "at_endpoint", None) is not None:
+        if not hasattr(server, "taken_by"):
+            raise UsageError(f"add() takes one of our servers, and not {server!r}")
+        if server.at_endpoint is not None:
             raise UsageError(f"{server!r} is in a reactor already; a server belongs to one")
         if self._loop.closed:
             raise UsageError("this reactor is closed; make a new one")
@@ -97,9 +99,10 @@ class Reactor:
         """Call ``callback()`` in each turn in which ``fileobj`` (a number, or anything with ``fileno()``) is readable.
 
         Returns the undo.  A callback that raises is logged, and watched no more: it would raise for ever.  Raises
-        UsageError for a descriptor that is watched already, a listening socket of a server among them; OSError or
-        ValueError for what is not open or cannot be polled.
+        UsageError for a descriptor that is watched already, a server's listening socket among them, and for a file on
+        disk; OSError or ValueError for what is not open or cannot be polled.
         """
+        _check_callable(callback)
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
 
         def guarded() -> None:
@@ -111,6 +114,8 @@ class Reactor:
 
         try:
             undo = self._host.watch_for_user(fd, guarded)
+        except PermissionError:
+            raise UsageError(f"{fileobj!r} is a file on disk, or the like: it is always ready") from None
         except FileExistsError:
             raise UsageError(f"descriptor {fd} is watched already: undo that, or let one callback do both") from None
         return undo
@@ -118,14 +123,19 @@ class Reactor:
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Callable[[], None]:
         """Call ``callback(*args)`` after ``delay`` seconds; returns the undo.  What it raises is logged.
 
-        Raises UsageError for NaN, which no clock ever reaches.
+        Raises UsageError for a ``delay`` that is no number of seconds, and a ``callback`` that cannot be called.
         """
-        if delay != delay:
+        if not isinstance(delay, int | float) or delay != delay:
             raise UsageError(f"delay={delay!r}: pass the seconds to wait")
+        _check_callable(callback)
         return self._loop.call_at(self._loop.clock() + delay, self._call, callback, args)
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
-        """Any thread, handler or signal handler.  Call it soon on the loop's thread.  What it raises is logged."""
+        """Any thread, handler or signal handler.  Call it soon on the loop's thread.  What it raises is logged.
+
+        Raises UsageError for what cannot be called.
+        """
+        _check_callable(callback)
         self._loop.post(self._call, callback, args)
 
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
@@ -191,7 +201,7 @@ class Reactor:
         Waits for the end, and returns the report.  On the loop's own thread, and in a handler, which would wait for
         itself, it returns None at once; ``run()`` returns the report there.
         """
-        if not timeout >= 0:
+        if not isinstance(timeout, int | float) or not timeout >= 0:
             raise UsageError(f"timeout={timeout!r}: the seconds to finish are 0 or more")
         if not self._loop.running:
             self.stop()
@@ -266,3 +276,8 @@ class Reactor:
                 report = reactor.run()
             for server in servers:  # drained, it has cut what was left: what runs on does not hold up the worker's end
                 server.close_timeout = timeout if report is None else 0
+
+
+def _check_callable(callback: Any) -> None:
+    if not callable(callback):
+        raise UsageError(f"callback={callback!r}: pass a function, or something else to call")

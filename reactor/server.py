@@ -86,6 +86,8 @@ class BaseServer:
     def __init__(
         self, server_address: Any, RequestHandlerClass: Handler, *, strategy: Strategy | None = None
     ) -> None:
+        if not callable(RequestHandlerClass) and RequestHandlerClass is not None:  # None: to be set later
+            raise UsageError(f"RequestHandlerClass={RequestHandlerClass!r}: pass a class with a handle()")
         self.server_address = server_address
         self.RequestHandlerClass = RequestHandlerClass
         self._asked_to_stop = False  # a constructor that runs twice begins anew
@@ -305,6 +307,8 @@ class TCPServer(BaseServer):
         *,
         strategy: Strategy | None = None,
     ) -> None:
+        if isinstance(bind_and_activate, Strategy):
+            raise UsageError(f"bind_and_activate={bind_and_activate!r}: pass a strategy by its name, strategy=...")
         super().__init__(server_address, RequestHandlerClass, strategy=strategy)
         host = server_address[0] if isinstance(server_address, tuple) and server_address else ""
         if self.address_family == socket.AF_INET and ":" in str(host):

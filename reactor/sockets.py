@@ -38,8 +38,11 @@ def bind(sock: socket.socket, address: Any) -> None:
 def bind_error(error: OSError, address: Any) -> BindError:
     """The same error, with the address and the way out in its message."""
     reason = error.strerror or str(error)
-    advice = ADVICE.get(error.errno or 0)
-    return BindError(error.errno, f"cannot bind {address!r}: {reason}" + (f": {advice}" if advice else ""))
+    code = error.errno
+    if code is None and "too long" in reason:  # Python looks at a Unix path before the system does
+        code = errno.ENAMETOOLONG
+    advice = ADVICE.get(code or 0)
+    return BindError(code, f"cannot bind {address!r}: {reason}" + (f": {advice}" if advice else ""))
 
 
 class UnixPath:

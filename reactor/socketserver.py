@@ -261,6 +261,8 @@ class TCPServer(BaseServer, NativeTCPServer):
         *,
         strategy: Strategy | None = None,
     ) -> None:
+        if isinstance(bind_and_activate, Strategy):
+            raise UsageError(f"bind_and_activate={bind_and_activate!r}: pass a strategy by its name, strategy=...")
         BaseServer.__init__(self, server_address, RequestHandlerClass)
         if strategy is not None:
             self.run_by = strategy

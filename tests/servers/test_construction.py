@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from handlers import BaseRequestHandler
-from reactor import BaseServer, BindError, TCPServer, UDPServer, UsageError
+from reactor import BaseServer, BindError, TCPServer, UDPServer, UnixStreamServer, UsageError, socketserver
 from strategies import Inline, ThreadPool
 from tests.answers import Upper, UpperPacket
 from tests.clients import ask, connected, hear, say
@@ -161,3 +161,21 @@ def test_repr_names_the_address(kind: type[TCPServer], tmp_path: Path):
     with make(kind, tmp_path) as server:
         assert repr(server.server_address) in repr(server)
         assert kind.__name__ in repr(server)
+
+
+@pytest.mark.parametrize("kind", [TCPServer, socketserver.TCPServer])
+def test_a_strategy_by_position(kind: Any):
+    with pytest.raises(UsageError, match="by its name"):
+        kind(("127.0.0.1", 0), Upper, ThreadPool(1))
+
+
+@pytest.mark.parametrize("handler", ["Upper", 5, Upper(None, None, None)])
+def test_a_handler_that_is_none(handler: Any):
+    with pytest.raises(UsageError, match="RequestHandlerClass="):
+        TCPServer(("127.0.0.1", 0), handler)
+
+
+def test_a_unix_path_that_is_too_long(tmp_path: Path):
+    with pytest.raises(BindError, match="too long") as refused:
+        UnixStreamServer(str(tmp_path / ("x" * 120)), Upper)
+    assert refused.value.errno == errno.ENAMETOOLONG

@@ -573,3 +573,27 @@ def test_drain_of_a_reactor_that_does_not_run():
         assert reactor.drain() == DrainReport(0)
         with pytest.raises(UsageError, match="0 or more"):
             reactor.drain(-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda reactor: reactor.add(5), "5"),
+        (lambda reactor: reactor.call_later("1", print), "delay='1'"),
+        (lambda reactor: reactor.call_later(1, None), "callback=None"),
+        (lambda reactor: reactor.post("print"), "callback='print'"),
+        (lambda reactor: reactor.drain("x"), "timeout='x'"),
+        (lambda reactor: reactor.watch(0, None), "callback=None"),
+    ],
+)
+def test_what_is_no_argument_is_named(call: Callable[[Reactor], object], named: str):
+    with Reactor() as reactor, pytest.raises(UsageError, match=named):
+        call(reactor)
+
+
+def test_a_file_on_disk_is_always_ready(tmp_path: Path):
+    (tmp_path / "file").write_text("text")
+    with Reactor() as reactor, open(tmp_path / "file") as file:
+        if isinstance(reactor._loop.poller, EpollPoller):
+            with pytest.raises(UsageError, match="always ready"):
+                reactor.watch(file, print)
