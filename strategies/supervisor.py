@@ -91,7 +91,7 @@ class Supervisor:
             os.close(lifeline)
         if self._done is not None:
             if status == -signal.SIGKILL:  # TERM may meet one that was just made
-                log.warning("worker %d did not come to its end, and was killed; what it was at is lost", pid)
+                log.warning("worker %d was killed before it had come to its end; what it was at is lost", pid)
             if not self.children:
                 self._stopped()
             return

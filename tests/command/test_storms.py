@@ -79,7 +79,9 @@ def test_a_storm_that_begins_before_it_serves(tmp_path: Path) -> None:
             process.communicate()
         if said:
             served += 1
-            assert (process.returncode, errors) == (0, b"")
+            # The second signal kills a worker, however new: that is told, and nothing else.
+            others = [line for line in errors.splitlines() if b"was killed before it had come to its end" not in line]
+            assert (process.returncode, others) == (0, [])
             assert not (tmp_path / "s").exists()
         (tmp_path / "s").unlink(missing_ok=True)
     assert served

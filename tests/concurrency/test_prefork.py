@@ -142,7 +142,7 @@ def test_a_worker_drains_before_it_ends():
         assert not strategy.pids
 
 
-@pytest.mark.logs("was killed; what it was at is lost")
+@pytest.mark.logs("was killed before it had come to its end")
 def test_a_drain_kills_who_does_not_end_in_time():
     with Gate() as gate:
         strategy = Prefork(2, stop_timeout=DEADLINE)
@@ -156,7 +156,7 @@ def test_a_drain_kills_who_does_not_end_in_time():
         assert not strategy.pids
 
 
-@pytest.mark.logs("was killed; what it was at is lost")
+@pytest.mark.logs("was killed before it had come to its end")
 def test_a_worker_that_ignores_term_is_killed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("strategies.prefork.MARGIN", 0.05)
     with Gate() as gate:

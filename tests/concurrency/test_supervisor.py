@@ -185,7 +185,7 @@ def test_stopping_ends_what_was_to_be_started(host: FakeHost, logs: list[Any]):
     logs.clear()
 
 
-@pytest.mark.logs("was killed; what it was at is lost")
+@pytest.mark.logs("was killed before it had come to its end")
 def test_a_worker_that_ignores_term_is_killed_at_the_deadline(host: FakeHost, gate: Gate):
     def stubborn(lifeline: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -202,7 +202,7 @@ def test_a_worker_that_ignores_term_is_killed_at_the_deadline(host: FakeHost, ga
         assert len(told) == 1
 
 
-@pytest.mark.logs("was killed; what it was at is lost")
+@pytest.mark.logs("was killed before it had come to its end")
 def test_cut_does_not_wait_for_the_deadline(host: FakeHost, gate: Gate):
     def stubborn(lifeline: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
