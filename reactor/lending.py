@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -11,6 +10,9 @@ from reactor.endpoint import Endpoint
 from reactor.loan import Loan
 from reactor.loop import Loop
 from strategies.contract import Strategy
+from strategies.log import Log
+
+log = Log("reactor")
 
 
 class Lending:
@@ -84,9 +86,11 @@ class Lending:
         finally:
             # A signal handler may have raised, and may once more: nothing of ours goes on without the lead.
             while not self._loop.leads():
-                with contextlib.suppress(BaseException):
+                try:
                     loan.recall()
                     loan.watch()
+                except BaseException as error:  # noqa: BLE001  # told, since one is on its way up already
+                    log.warning("%r was raised while the lead was called back, and is dropped", error)
             self.loan = None
             loan.close()
         if loan.error is not None:
@@ -109,6 +113,9 @@ class Lending:
     def forget(self) -> None:
         """The loop is to rest: who asked gets nothing."""
         self._open = False
+        while self._kept:  # one of them has ended the loop: the others are for the next one
+            callback, args = self._kept.popleft()
+            self._loop.soon(callback, *args)
         strategy, self.asked = self.asked, None
         if strategy is not None:
             strategy.lead_is_back()

@@ -18,6 +18,23 @@ PATIENCE = 20.0  # seconds for anything; long for a loaded machine, short beside
 REACTOR = str(Path(sysconfig.get_path("scripts")) / "reactor")
 MODULE = (sys.executable, "-m", "reactor")
 
+# A line comes back in capitals, and the connection is parked. After "wait" the handler is in the middle of a request
+# until the next line.
+WAITS = """
+from handlers import CLOSE, PARK, TurnHandler
+
+class Waits(TurnHandler):
+    def handle(self):
+        line = self.rfile.readline()
+        if line == b"wait\\n":
+            self.wfile.write(b"begun\\n")
+            line = self.rfile.readline()
+        if not line:
+            return CLOSE
+        self.wfile.write(line.upper())
+        return PARK
+"""
+
 
 class Service:
     """A running ``reactor serve``: ``addresses`` has the lines that it printed, one for each ``--bind``.

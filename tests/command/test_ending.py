@@ -8,30 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.service import Service
-
-# A line comes back in capitals, and the connection is parked. After "wait" the handler is in the middle of a request
-# until the next line.
-SLOW = """
-from handlers import CLOSE, PARK, TurnHandler
-
-class Slow(TurnHandler):
-    def handle(self):
-        line = self.rfile.readline()
-        if line == b"wait\\n":
-            self.wfile.write(b"begun\\n")
-            line = self.rfile.readline()
-        if not line:
-            return CLOSE
-        self.wfile.write(line.upper())
-        return PARK
-"""
+from tests.command.service import WAITS, Service
 
 
 def serve(strategy: str, tmp_path: Path, *more: str) -> Service:
-    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "slow.py").write_text(WAITS)
     return Service(
-        "serve", "slow:Slow", "--bind", "tcp://127.0.0.1:0", "--strategy", strategy, *more, cwd=tmp_path
+        "serve", "slow:Waits", "--bind", "tcp://127.0.0.1:0", "--strategy", strategy, *more, cwd=tmp_path
     )
 
 

@@ -10,25 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command.service import MODULE, PATIENCE, Service
+from tests.command.service import MODULE, PATIENCE, WAITS, Service
 
 BOTH = (signal.SIGTERM, signal.SIGINT)
-
-# After "wait" the handler is in the middle of a request until the next line.
-WAITS = """
-from handlers import CLOSE, PARK, TurnHandler
-
-class Waits(TurnHandler):
-    def handle(self):
-        line = self.rfile.readline()
-        if line == b"wait\\n":
-            self.wfile.write(b"begun\\n")
-            line = self.rfile.readline()
-        if not line:
-            return CLOSE
-        self.wfile.write(line.upper())
-        return PARK
-"""
 
 
 def storm(process: subprocess.Popen[bytes], pause: float) -> int:

@@ -277,6 +277,28 @@ def test_the_programs_callbacks_keep_their_order() -> None:
                 assert [order.get(timeout=DEADLINE) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
+def test_callbacks_behind_one_that_ends_the_loop_are_for_the_next() -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def ends() -> None:
+        raise SystemExit(3)
+
+    loop = Loop()
+    strategy: Any = FakeStrategy()
+    lending = Lending(loop, [], (), lambda: False)
+    with loop.led():
+        lending.begin()
+        lending._kept.extend([(ends, ()), (told.put, ("behind",))])
+        assert lending.ask(strategy)
+        with pytest.raises(SystemExit):
+            lending.lend()
+        lending.forget()
+        assert told.empty()
+        loop.turn(0)
+        assert told.get_nowait() == "behind"
+    loop.close()
+
+
 def test_the_programs_callbacks_run_where_run_was_called() -> None:
     threads: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -391,8 +413,9 @@ def test_lent_when_the_other_server_has_gone() -> None:
             lend(server)
 
 
+@pytest.mark.logs("was raised while the lead was called back", required=False)
 @pytest.mark.parametrize("when", ["before", "between", "after"])
-def test_an_exception_round_the_taking_up(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_round_the_taking_up(when: str, monkeypatch: Any, caplog: Any) -> None:
     """A signal handler's may come between any two steps of the lender's."""
 
     class Interrupted(Exception):
@@ -421,6 +444,7 @@ def test_an_exception_round_the_taking_up(when: str, monkeypatch: pytest.MonkeyP
             server.shutdown()
             assert isinstance(serving.ended(), Interrupted)
         monkeypatch.undo()
+        assert ("and is dropped" in caplog.text) is (when != "after")  # the first is raised, the others are told
         with Serving(server):
             assert ask(server, b"abc") == b"ABC"
 
